@@ -1,0 +1,1 @@
+"""From the socket to "the case is ready": read flow.py first."""

@@ -1,0 +1,1 @@
+"""Who speaks: one verdict, by one policy for each door."""

@@ -1,0 +1,79 @@
+"""The flow of a case after it was opened: the reminder, then the end."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inbound.cases.letters import notice_letter, reminder_letter
+from store import ending
+from store.clock import in_words
+from store.engine import Step
+from store.house import House
+from store.model import CaseState
+from store.records import cases, mails, outbox, work
+
+
+async def case_flow(house: House, step: Step, case_id: str) -> None:
+    if await step(remind, house, case_id):
+        return
+    await step(ending.close, house, case_id)
+    await step(discard_waiting_mail, house, case_id)
+    await step(ending.destroy, house, case_id)
+    await step(send_receipt, house, case_id)
+
+
+async def remind(house: House, case_id: str) -> bool:
+    """Reminds the owner if the end has not come yet; False when it has."""
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        case = await cases.case(connection, case_id)
+        if not case.is_open(now):
+            return False
+        if case.reminded_at is None:
+            draft = await reminder_letter(connection, case, now)
+            await outbox.write(connection, draft, house.settings.domain, now)
+            await cases.mark_reminded(connection, case_id, now)
+        await work.reschedule(connection, "case", case_id, case.expires_at)
+    house.poke()
+    return True
+
+
+async def discard_waiting_mail(house: House, case_id: str) -> None:
+    """A mail that waited for an answer dies with its case."""
+    async with house.database.write() as connection:
+        mail_id = await mails.drop_waiting(connection, case_id)
+    if mail_id:
+        await house.threads.run(house.spool.discard, mail_id)
+
+
+async def send_receipt(house: House, case_id: str) -> None:
+    """Tells the owner what was destroyed and when; a case that failed has had its letter."""
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        case = await cases.case(connection, case_id)
+        if case.state not in (CaseState.EXPIRED, CaseState.UNANSWERED):
+            return
+        heading, sentences = await _receipt(house, connection, case_id, now)
+        draft = await notice_letter(connection, case, heading, sentences, now)
+        domain = house.settings.domain
+        await outbox.write(connection, draft, domain, now, once=f"receipt {case_id}")
+    house.poke()
+
+
+async def _receipt(
+    house: House, connection: AsyncConnection, case_id: str, now: int
+) -> tuple[str, list[str]]:
+    case = await cases.case(connection, case_id)
+    again = f"To share again, send the scans in a new mail to share@{house.settings.domain}."
+    if case.state is CaseState.UNANSWERED:
+        return f"{case.short_name} was not shared", [
+            "Nobody named a reviewer within 24 hours, so your mail and its scans were destroyed.",
+            again,
+        ]
+    version = await cases.latest_version(connection, case_id)
+    scans = await cases.scans_of(connection, version.id) if version else []
+    count = "1 scan" if len(scans) == 1 else f"{len(scans)} scans"
+    return f"{case.short_name} has ended", [
+        f"Its links are dead. {count} and everything made of them were destroyed on"
+        f" {in_words(now)}, and so was the key they were sealed with.",
+        *(f"{scan.original_name}: SHA-256 {scan.original_sha256}" for scan in scans),
+        again,
+    ]

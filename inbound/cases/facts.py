@@ -1,0 +1,101 @@
+"""The state of a case in words: what letters, transcripts and STATUS all say alike."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.clock import in_words
+from store.model import Case, CaseState, Person, Scan, ScanState
+from store.records import access, cases
+
+_ENDED = {
+    CaseState.FAILED: "Nothing was shared: not one scan could be used.",
+    CaseState.UNANSWERED: "Nothing was shared: no reviewer was named in time.",
+    CaseState.EXPIRED: "Ended. Links are dead; scans and key are destroyed.",
+}
+
+
+async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[str, Any]:
+    """Plain values for a letter's context; no link and no token is among them."""
+    version = await cases.latest_version(connection, case.id)
+    scans = await cases.scans_of(connection, version.id) if version else []
+    reviewers = await access.reviewers_of(connection, case.id)
+    return {
+        "name": case.name,
+        "short_name": case.short_name,
+        "public_id": case.public_id,
+        "note": case.note,
+        "state": state_sentence(case, now),
+        "open": case.is_open(now),
+        "ends": in_words(case.expires_at),
+        "version": version.number if version else 0,
+        "picture": bool(version and version.picture),
+        "version_id": version.id if version else "",
+        "scans": [scan_facts(scan) for scan in scans if scan.state is not ScanState.REFUSED],
+        "problems": problems(scans, version.left_out if version else []),
+        "reviewers": [person_facts(person) for person in reviewers],
+    }
+
+
+def state_sentence(case: Case, now: int) -> str:
+    if case.is_open(now):
+        return f"Open until {in_words(case.expires_at)}."
+    if case.state is CaseState.WAITING:
+        return f"Waits for the address of a reviewer until {in_words(case.expires_at)}."
+    if case.state is CaseState.PREPARING:
+        return "The scans are being prepared."
+    return _ENDED.get(case.state, _ENDED[CaseState.EXPIRED])
+
+
+def scan_facts(scan: Scan) -> dict[str, Any]:
+    report = scan.report or {}
+    return {
+        "number": scan.number,
+        "label": scan.label,
+        "file": scan.original_name,
+        "triangles": f"{report.get('triangles', 0):,}",
+        "size": _size(report),
+        "found": found_in(report),
+    }
+
+
+def found_in(report: dict[str, Any]) -> str:
+    """What the check found, in a few words: "1 hole (13 mm around), 3 pieces"."""
+    words = []
+    holes, pieces = report.get("holes", 0), report.get("components", 1)
+    if holes:
+        around = f"{report['longest_hole_mm']:.0f} mm around"
+        words.append(f"1 hole ({around})" if holes == 1 else f"{holes} holes (largest {around})")
+    if pieces > 1:
+        words.append(f"{pieces} separate pieces")
+    if report.get("nonmanifold_edges"):
+        words.append(f"{report['nonmanifold_edges']:,} edges with more than two faces")
+    if report.get("inconsistent_edges"):
+        words.append("faces that point both ways")
+    return ", ".join(words) or "no holes, one piece"
+
+
+def problems(scans: list[Scan], left_out: list[str]) -> list[str]:
+    """A sentence for each file that is not shared."""
+    refused = [scan for scan in scans if scan.state is ScanState.REFUSED]
+    return [f"{scan.original_name} {scan.problem}" for scan in refused] + left_out
+
+
+def person_facts(person: Person) -> dict[str, Any]:
+    return {"address": person.address, "name": person.name, "sentence": _seen(person)}
+
+
+def _seen(person: Person) -> str:
+    if person.revoked_at is not None:
+        return f"link revoked {in_words(person.revoked_at)}"
+    if not person.views:
+        return "has not looked yet"
+    assert person.last_view_at is not None
+    if person.views == 1:
+        return f"looked on {in_words(person.last_view_at)}"
+    return f"looked {person.views} times, last on {in_words(person.last_view_at)}"
+
+
+def _size(report: dict[str, Any]) -> str:
+    sides = report.get("size_mm") or []
+    return " × ".join(f"{side:.1f}" for side in sides) + " mm" if sides else ""

@@ -1,0 +1,107 @@
+"""The letters of a case, as drafts: whom they go to and what they are filled with.
+
+Links and addresses with tokens are no part of a draft: they are derived when the letter goes out, so
+that the database holds none.
+"""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inbound.cases.facts import case_facts
+from store.model import Case, LetterDraft, Mail, Person
+from store.records import access, labs
+
+LONGEST_SUBJECT = 200
+
+
+async def answer_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
+    """To the owner, when the case has been shared: link, picture, what was found, what to say next."""
+    return await _to_owner(connection, case, "answer", {}, now)
+
+
+async def question_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
+    """To the owner: who shall see this?"""
+    return await _to_owner(connection, case, "question", {}, now)
+
+
+async def reminder_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
+    """To the owner, a day before the end."""
+    return await _to_owner(connection, case, "reminder", {}, now)
+
+
+async def notice_letter(
+    connection: AsyncConnection, case: Case, heading: str, sentences: list[str], now: int
+) -> LetterDraft:
+    """To the owner: something short about the case."""
+    context = {"heading": heading, "sentences": sentences}
+    return await _to_owner(connection, case, "notice", context, now)
+
+
+async def share_letter(
+    connection: AsyncConnection, case: Case, reviewer: Person, now: int
+) -> LetterDraft:
+    """To a reviewer: their own link, the picture, and what the owner wrote."""
+    owner = await labs.member(connection, case.owner_id)
+    facts = await case_facts(connection, case, now)
+    # What concerns the lab alone stays there: file names, faults, who else was asked.
+    shown = {name: facts[name] for name in _FOR_REVIEWERS}
+    shown["scans"] = [{**scan, "file": ""} for scan in facts["scans"]]
+    sender = {"name": owner.name, "company": owner.company}
+    return LetterDraft(
+        kind="share",
+        recipient=reviewer.address,
+        recipient_name=reviewer.name,
+        subject=f"{case.name} [#{case.public_id}]"[:LONGEST_SUBJECT],
+        context={"case": shown, "sender": sender, "greeting": reviewer.name},
+        case_id=case.id,
+        person_id=reviewer.id,
+        thread=[root_of(case)],
+    )
+
+
+def reply_letter(
+    mail: Mail, subject: str, recipient: str, name: str, kind: str, context: dict[str, Any]
+) -> LetterDraft:
+    """An answer to a mail that belongs to no case."""
+    return LetterDraft(
+        kind=kind,
+        recipient=recipient,
+        recipient_name=name,
+        subject=reply_subject(subject),
+        context=context,
+        in_reply_to=mail.message_id,
+        thread=[mail.message_id] if mail.message_id else [],
+    )
+
+
+def reply_subject(subject: str) -> str:
+    """The subject of an answer: mail programs keep a thread together by it."""
+    plain = subject or "your mail"
+    return (plain if plain.lower().startswith("re:") else f"Re: {plain}")[:LONGEST_SUBJECT]
+
+
+def root_of(case: Case) -> str:
+    """A Message-ID that no mail has: it holds the letters of a case to one reviewer together."""
+    return f"<case.{case.id}@scanpost.invalid>"
+
+
+_FOR_REVIEWERS = ("name", "short_name", "public_id", "note", "ends", "picture", "version_id")
+
+
+async def _to_owner(
+    connection: AsyncConnection, case: Case, kind: str, context: dict[str, Any], now: int
+) -> LetterDraft:
+    owner = await labs.member(connection, case.owner_id)
+    person = await access.owner_of(connection, case.id)
+    return LetterDraft(
+        kind=kind,
+        recipient=owner.address,
+        recipient_name=owner.name,
+        subject=reply_subject(case.subject),
+        context={"case": await case_facts(connection, case, now), **context},
+        case_id=case.id,
+        person_id=person.id,
+        in_reply_to=case.thread[-1] if case.thread else "",
+        thread=case.thread,
+    )

@@ -1,0 +1,31 @@
+"""REVOKE."""
+
+from inbound.commands.people import addresses, chosen
+from inbound.commands.shape import Command, Desk, Order, Transcript
+from store.clock import in_words
+from store.records import access
+
+
+async def run(desk: Desk, order: Order) -> Transcript:
+    """Ends the link of one reviewer, or of all, at once. The scans stay until the case ends, so
+    that RESEND can undo it.
+    """
+    case = desk.open_case()
+    people = await chosen(desk, case, order)
+    live = [person for person in people if person.revoked_at is None]
+    for person in live:
+        await access.revoke(desk.connection, person.id, desk.now)
+    if not live:
+        done = f"Nothing was left to revoke: {addresses(people) or 'nobody'} has no live link."
+    elif len(live) == 1:
+        done = f"The link of {live[0].address} to {case.short_name} is dead."
+    else:
+        done = f"The links of {addresses(live)} to {case.short_name} are dead."
+    again = f"RESEND {order.recipients[0]}" if len(order.recipients) == 1 else "RESEND"
+    return Transcript(
+        [done],
+        undo=f"Reply {again} to send new links; possible until {in_words(case.expires_at)}.",
+    )
+
+
+COMMAND = Command("REVOKE", "[reviewer]", run, about_case=True, changes=True)

@@ -1,0 +1,11 @@
+"""STATUS."""
+
+from inbound.commands.shape import Command, Desk, Order, Transcript
+
+
+async def run(_desk: Desk, _order: Order) -> Transcript:
+    """Shows the scans of the case, who may look, who has looked, and when the links end."""
+    return Transcript([])  # Every transcript ends with the state of its case: that is the answer.
+
+
+COMMAND = Command("STATUS", "[case]", run, about_case=True, changes=False)

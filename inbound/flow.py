@@ -1,0 +1,138 @@
+"""The way of one mail, step by step: read this first.
+
+    door        bytes become a durable mail, then 250                     inbound/door
+    read_mail   whose mail is it, what does it want                       inbound/mail, inbound/talk
+                  a robot's        -> filed, never answered
+                  a reply          -> a command, or the reviewer's name   inbound/talk/conversation
+                  no reviewer      -> a case that waits, and a question
+                  scans            -> a case in preparation               inbound/cases/opening
+    take_files  attachments into sealed originals                         inbound/cases/share
+    prepare     each scan in a child of its own                           inbound/scans
+    draw        the picture
+    announce    one transaction: the case is open, the letters wait       -> outbound
+    discard     the raw mail is gone
+
+Every step may run twice. Which of them a crash cut short is the engine's knowledge; what is true is
+in the rows.
+"""
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inbound.cases import share
+from inbound.cases.letters import reply_letter
+from inbound.cases.opening import case_id_of, open_case
+from inbound.cases.subject import read_subject
+from inbound.door.receive import ADDRESS
+from inbound.mail.attachments import attachments
+from inbound.mail.parts import split
+from inbound.mail.skeleton import Contents, read_contents
+from inbound.scans.child import Children
+from inbound.scans.sniff import Format
+from inbound.talk.classify import Kind, classify
+from inbound.talk.conversation import Talk, converse
+from store.engine import Step
+from store.errors import Refusal
+from store.house import House
+from store.model import Case, CaseState, Mail, MailState, Member
+from store.records import access, cases, labs, mails, outbox
+from store.tokens import Purpose
+
+log = structlog.get_logger()
+# What makes a mail a share: a picture or a text alone does not.
+_SHAREABLE = share.SCANS | {Format.ZIP, Format.HPS, Format.DICOM, Format.THREEMF, Format.GLB}
+
+
+async def mail_flow(house: House, children: Children, step: Step, mail_id: str) -> None:
+    """Takes a mail from its spool file to its letters."""
+    if not await step(read_mail, house, mail_id):
+        return
+    await step(share.take_files, house, children, mail_id)
+    await step(share.prepare_scans, house, children, mail_id)
+    await step(share.draw_picture, house, children, mail_id)
+    await step(share.announce, house, mail_id)
+    await step(discard_mail, house, mail_id)
+
+
+async def read_mail(house: House, mail_id: str) -> bool:
+    """Decides what a mail is and does all that needs no scan; True if a case is to be prepared."""
+    async with house.database.read() as connection:
+        mail = await mails.mail(connection, mail_id)
+    if mail.state is not MailState.RECEIVED:
+        return False
+    try:
+        contents, has_scans = await house.threads.run(_look_into, house, mail_id)
+    except Refusal as refusal:
+        await _refuse(house, mail, str(refusal))
+        await discard_mail(house, mail_id)
+        return False
+    kind = classify(contents, mail.sender, house.settings.domain)
+    if kind is not Kind.HUMAN:
+        await _file_away(house, mail, kind)
+        await discard_mail(house, mail_id)
+        return False
+    state = await _act(house, mail, contents, has_scans=has_scans)
+    house.poke()
+    if state is MailState.DONE:
+        await discard_mail(house, mail_id)
+    return state is MailState.RECEIVED
+
+
+async def discard_mail(house: House, mail_id: str) -> None:
+    """The raw mail is needed no more."""
+    await house.threads.run(house.spool.discard, mail_id)
+
+
+def _look_into(house: House, mail_id: str) -> tuple[Contents, bool]:
+    with house.spool.open(mail_id) as mail:
+        root = split(mail)
+        found = attachments(mail, root)
+        return read_contents(mail, root), any(file.format in _SHAREABLE for file in found)
+
+
+async def _act(house: House, mail: Mail, contents: Contents, *, has_scans: bool) -> MailState:
+    """Acts on a person's mail in one transaction; returns the state that the mail has then."""
+    async with house.database.write() as connection:
+        known = await cases.find(connection, case_id_of(mail.id))
+        if known is not None:
+            preparing = known.state is CaseState.PREPARING
+            return MailState.RECEIVED if preparing else MailState.DONE
+        member = await labs.member(connection, mail.member_id)
+        case = await _case_of_thread(connection, mail)
+        if case is None and has_scans:
+            subject = read_subject(contents.subject)
+            opened = await open_case(house, connection, mail, member, contents, subject)
+            waiting = opened.state is CaseState.WAITING
+            return MailState.WAITING if waiting else MailState.RECEIVED
+        talk = Talk(house, connection, mail, member, contents, house.clock.now())
+        await converse(talk, case)
+        return MailState.DONE
+
+
+async def _case_of_thread(connection: AsyncConnection, mail: Mail) -> Case | None:
+    """The case whose address the mail was sent to: the token says which case, not who speaks."""
+    for recipient in mail.recipients:
+        match = ADDRESS.fullmatch(recipient.lower())
+        if match and match["local"] == "share" and match["token"]:
+            holder = await access.holder(connection, match["token"], Purpose.REPLY)
+            if holder is not None:
+                return holder.case
+    return None
+
+
+async def _refuse(house: House, mail: Mail, sentence: str) -> None:
+    """A mail that cannot be read as it is: its author, who is a member, hears why."""
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        member: Member = await labs.member(connection, mail.member_id)
+        context = {"heading": "Not done", "sentences": [sentence], "case": None}
+        draft = reply_letter(mail, "", member.address, member.name, "notice", context)
+        await outbox.write(connection, draft, house.settings.domain, now)
+        await mails.settle(connection, mail.id, MailState.DONE, "refused")
+    house.poke()
+
+
+async def _file_away(house: House, mail: Mail, kind: Kind) -> None:
+    log.info("mail filed away", mail=mail.id, kind=kind.value)
+    async with house.database.write() as connection:
+        await mails.settle(connection, mail.id, MailState.DONE, kind.value)

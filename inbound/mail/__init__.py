@@ -1,0 +1,1 @@
+"""What a mail holds: its parts, its texts, its attachments."""

@@ -1,0 +1,160 @@
+"""Where each part of a mail lies, found in windows, without decoding one (RFC 2045, RFC 2046).
+
+Bounded before any library sees the mail: parts, depth and the size of each header block. An
+attached mail (message/rfc822) is one leaf: what somebody else wrote is not what this sender says.
+"""
+
+import email.parser
+import email.policy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Protocol
+
+from store.errors import Refusal
+
+MOST_PARTS = 500
+DEEPEST = 12
+HEADER_LIMIT = 256 * 1024
+WINDOW = 1 << 20
+_HEADER_END = re.compile(rb"\r?\n\r?\n")
+_LONGEST_BOUNDARY = 200  # RFC 2046 5.1.1 says 70
+_PARSER = email.parser.BytesHeaderParser(policy=email.policy.compat32)
+
+
+class Windows(Protocol):
+    """Bytes that are read in ranges: a spooled mail."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, end: int) -> bytes: ...
+
+
+@dataclass
+class Part:
+    """One node of the MIME tree; `start` and `end` bound its body, in bytes from the mail's begin."""
+
+    header_start: int
+    start: int
+    end: int
+    headers: Message
+    depth: int
+    children: list["Part"] = field(default_factory=list)
+
+    @property
+    def type(self) -> str:
+        return self.headers.get_content_type()
+
+    @property
+    def encoding(self) -> str:
+        return str(self.headers.get("content-transfer-encoding", "7bit")).strip().lower()
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+    def walk(self) -> Iterator["Part"]:
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def leaves(self) -> list["Part"]:
+        return [part for part in self.walk() if not part.children]
+
+
+def split(mail: Windows) -> Part:
+    """The MIME tree of a mail.
+
+    Raises:
+        Refusal: the mail is over a limit, or its end is missing.
+    """
+    return _Splitter(mail).part(0, len(mail), 0, "text/plain")
+
+
+class _Splitter:
+    def __init__(self, mail: Windows) -> None:
+        self.mail = mail
+        self.parts = 0
+
+    def part(self, start: int, end: int, depth: int, default_type: str) -> Part:
+        self.parts += 1
+        if self.parts > MOST_PARTS:
+            raise Refusal(f"This mail has more than {MOST_PARTS} parts. Send the scans as ZIP.")
+        if depth > DEEPEST:
+            raise Refusal(f"The parts of this mail are nested more than {DEEPEST} deep.")
+        headers, body = self._headers(start, end, default_type)
+        found = Part(start, body, end, headers, depth)
+        boundary = headers.get_boundary() if headers.get_content_maintype() == "multipart" else None
+        if boundary and len(boundary) <= _LONGEST_BOUNDARY:
+            found.children = self._children(found, boundary, depth)
+        return found
+
+    def _headers(self, start: int, end: int, default_type: str) -> tuple[Message, int]:
+        block = self.mail.read(start, min(end, start + HEADER_LIMIT))
+        if block.startswith((b"\r\n", b"\n")):
+            body = start + (2 if block.startswith(b"\r\n") else 1)
+            block = b""
+        else:
+            found = _HEADER_END.search(block)
+            if found is None and len(block) == HEADER_LIMIT:
+                raise Refusal(f"A header in this mail is larger than {HEADER_LIMIT // 1024} KB.")
+            body = start + (found.end() if found else len(block))
+            block = block[: found.start()] + b"\r\n" if found else block
+        headers = _PARSER.parsebytes(block)
+        headers.set_default_type(default_type)
+        return headers, body
+
+    def _children(self, parent: Part, boundary: str, depth: int) -> list[Part]:
+        delimiter = b"--" + boundary.encode("ascii", "surrogateescape")
+        digest = parent.type == "multipart/digest"  # RFC 2046 5.1.5
+        children: list[Part] = []
+        begin: int | None = None
+        for line_start, line_end, closes in self._delimiters(delimiter, parent.start, parent.end):
+            if begin is not None and line_start > begin:
+                stop = self._before_line_end(line_start, begin)
+                default_type = "message/rfc822" if digest else "text/plain"
+                children.append(self.part(begin, stop, depth + 1, default_type))
+            if closes:
+                return children
+            begin = line_end
+        raise Refusal(
+            "This mail is incomplete: its end is missing. Nothing was shared. Send it once more."
+        )
+
+    def _delimiters(
+        self, delimiter: bytes, start: int, end: int
+    ) -> Iterator[tuple[int, int, bool]]:
+        """Each delimiter line: where it starts, where the next line starts, whether it closes."""
+        position = start
+        while (at := find(self.mail, delimiter, position, end)) >= 0:
+            position = at + len(delimiter)
+            if at > start and self.mail.read(at - 1, at) != b"\n":
+                continue
+            tail = self.mail.read(position, min(end, position + 256))
+            line = re.match(rb"(--)?[ \t]*(\r\n|\n|$)", tail)
+            if line is None:
+                continue
+            position += line.end()
+            yield at, position, line[1] is not None
+
+    def _before_line_end(self, at: int, lowest: int) -> int:
+        """The line end before a delimiter belongs to the delimiter (RFC 2046 5.1.1)."""
+        before = self.mail.read(max(lowest, at - 2), at)
+        if before.endswith(b"\r\n"):
+            return at - 2
+        return at - 1 if before.endswith(b"\n") else at
+
+
+def find(mail: Windows, needle: bytes, start: int, end: int) -> int:
+    """Where a short byte string first lies between `start` and `end`, or -1."""
+    carried = b""
+    while start < end:
+        window = mail.read(start, min(end, (start // WINDOW + 1) * WINDOW))
+        searched = carried + window
+        at = searched.find(needle)
+        if at >= 0:
+            return start - len(carried) + at
+        start += len(window)
+        carried = searched[-(len(needle) - 1) :] if len(needle) > 1 else b""
+    return -1

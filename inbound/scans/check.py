@@ -1,0 +1,223 @@
+"""What a scan's surface is worth: size, pieces, holes and faults, counted with numpy.
+
+Every edge is a 64-bit number whose lowest bit is the direction in which its face runs along it, so that one
+sort shows open, shared and wrongly wound edges at once.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inbound.scans.mesh import Floats, Ints, Mesh, Wide
+
+_LARGE = 0.02  # a piece with a smaller share of the faces is debris, and its edges are no holes
+_FLAT = 1e-10  # mm2; a smaller triangle has no direction
+
+
+@dataclass(frozen=True)
+class Report:
+    """Facts of one scan.
+
+    Attributes:
+        triangles, vertices: after welding.
+        size_mm: the box along the file's own axes.
+        components: pieces that share no vertex.
+        rims: pieces that are open along an outer edge. The longest loop of a large piece is its rim, if it is
+            at least as long as the largest side of the piece's box; each of its other loops is a hole.
+        holes: loops of open edges other than rims, on large pieces.
+        longest_hole_mm: the length around the longest of them; 0 without holes.
+        degenerate: triangles without area.
+        duplicates: triangles that are there more than once (each copy after the first counts).
+        nonmanifold_edges: edges of three or more triangles.
+        inconsistent_edges: edges whose two triangles face opposite ways.
+    """
+
+    triangles: int
+    vertices: int
+    size_mm: tuple[float, float, float]
+    components: int
+    rims: int
+    holes: int
+    longest_hole_mm: float
+    degenerate: int
+    duplicates: int
+    nonmanifold_edges: int
+    inconsistent_edges: int
+
+    @property
+    def watertight(self) -> bool:
+        return not (self.rims or self.holes or self.nonmanifold_edges or self.inconsistent_edges)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and lists, ready for json.dumps."""
+        return {**asdict(self), "size_mm": list(self.size_mm)}
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Distinct edges: their two ends, how many faces each has; `opened` keeps the ends of open ones."""
+
+    low: Ints
+    high: Ints
+    opened: NDArray[np.bool_]
+    nonmanifold: int
+    inconsistent: int
+
+
+def examine(mesh: Mesh) -> Report:
+    """The report of a welded mesh."""
+    edges = _edges(mesh.faces)
+    piece = _labels(len(mesh.vertices), edges.low, edges.high)
+    rims, holes = _loops(mesh, edges, piece)
+    return Report(
+        triangles=len(mesh.faces),
+        vertices=len(mesh.vertices),
+        size_mm=_size(mesh.vertices),
+        components=int((piece == np.arange(len(piece))).sum()),
+        rims=rims,
+        holes=len(holes),
+        longest_hole_mm=round(max(holes, default=0.0), 3),
+        degenerate=_degenerate(mesh),
+        duplicates=_duplicates(mesh),
+        nonmanifold_edges=edges.nonmanifold,
+        inconsistent_edges=edges.inconsistent,
+    )
+
+
+def likely_unit(size_mm: tuple[float, float, float]) -> str:
+    """The unit in which an arch of this size was probably written: "mm", "cm", "inch" or "m".
+
+    For whole jaws only, whose box is 45 to 85 mm wide; a single crown is as small as an arch in centimetres.
+    """
+    longest = max(size_mm)
+    if longest < 1:
+        return "m"
+    if 1.5 <= longest <= 4:
+        return "inch"
+    return "cm" if 4 < longest <= 9 else "mm"
+
+
+def face_normals(mesh: Mesh) -> Floats:
+    """(m, 3) normals of length twice the triangle's area in mm2."""
+    a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+    b -= a
+    c -= a
+    return np.stack(
+        [
+            b[:, 1] * c[:, 2] - b[:, 2] * c[:, 1],
+            b[:, 2] * c[:, 0] - b[:, 0] * c[:, 2],
+            b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0],
+        ],
+        axis=1,
+    )
+
+
+def _size(vertices: Floats) -> tuple[float, float, float]:
+    x, y, z = (round(float(side), 3) for side in np.ptp(vertices, axis=0))
+    return x, y, z
+
+
+def _edges(faces: Ints) -> _Edges:
+    keys = _edge_keys(faces)
+    keys.sort()
+    undirected = keys >> 1
+    starts = np.flatnonzero(np.append(True, undirected[1:] != undirected[:-1]))
+    count = np.diff(np.append(starts, len(keys)))
+    pairs = starts[count == 2]
+    inconsistent = int((keys[pairs] == keys[pairs + 1]).sum())
+    ends = undirected[starts]
+    return _Edges(
+        low=(ends >> 31).astype(np.int32),
+        high=(ends & 0x7FFFFFFF).astype(np.int32),
+        opened=count == 1,
+        nonmanifold=int((count > 2).sum()),
+        inconsistent=inconsistent,
+    )
+
+
+def _edge_keys(faces: Ints) -> Wide:
+    """(3m,) int64: lower end, higher end, and whether the face runs from the higher to the lower.
+
+    Edges of a corner with itself are left out: such a face is counted as degenerate already.
+    """
+    keys = np.empty((3, len(faces)), np.int64)
+    for side in range(3):
+        here, there = faces[:, side], faces[:, (side + 1) % 3]
+        row = keys[side]
+        row[:] = np.minimum(here, there)
+        row <<= 31
+        row |= np.maximum(here, there)
+        row <<= 1
+        row |= here > there
+    flat = keys.reshape(-1)
+    collapsed = (flat >> 32) == ((flat >> 1) & 0x7FFFFFFF)
+    return flat[~collapsed] if collapsed.any() else flat
+
+
+def _labels(count: int, low: Ints, high: Ints) -> Ints:
+    """For each of `count` vertices the lowest vertex that edges connect it with."""
+    label = np.arange(count, dtype=np.int32)
+    while True:
+        one, other = label[low], label[high]
+        apart = one != other
+        if not apart.any():
+            return label
+        # An edge inside a piece stays inside it: only edges between pieces matter from here on.
+        low, high, one, other = low[apart], high[apart], one[apart], other[apart]
+        np.minimum.at(label, np.maximum(one, other), np.minimum(one, other))
+        label = _flattened(label)
+
+
+def _flattened(label: Ints) -> Ints:
+    while True:
+        further = label[label]
+        if np.array_equal(further, label):
+            return label
+        label = further
+
+
+def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, list[float]]:
+    """How many rims there are, and the length in mm around each hole."""
+    low, high = edges.low[edges.opened], edges.high[edges.opened]
+    if not len(low):
+        return 0, []
+    length = np.linalg.norm(mesh.vertices[low] - mesh.vertices[high], axis=1)
+    points, ends = np.unique(np.concatenate([low, high]), return_inverse=True)
+    numbered = ends.astype(np.int32)
+    loop = _labels(len(points), numbered[: len(low)], numbered[len(low) :])
+    around = np.zeros(len(points))
+    np.add.at(around, loop[numbered[: len(low)]], length)
+    loops = np.flatnonzero(around)
+    return _rims_and_holes(mesh, piece, piece[points[loops]], around[loops])
+
+
+def _rims_and_holes(
+    mesh: Mesh, piece: Ints, owner: Ints, around: NDArray[np.float64]
+) -> tuple[int, list[float]]:
+    """Told apart piece by piece; `owner` is the piece of each loop, `around` its length in mm."""
+    faces_of = np.bincount(piece[mesh.faces[:, 0]], minlength=len(piece))
+    rims, holes = 0, []
+    for large in np.unique(owner[faces_of[owner] >= _LARGE * len(mesh.faces)]):
+        lengths = np.sort(around[owner == large])[::-1].tolist()
+        widest = float(np.ptp(mesh.vertices[piece == large], axis=0).max())
+        is_rim = lengths[0] >= widest
+        rims += is_rim
+        holes += lengths[is_rim:]
+    return rims, holes
+
+
+def _degenerate(mesh: Mesh) -> int:
+    twice = np.square(face_normals(mesh)).sum(axis=1)
+    return int((twice < (2 * _FLAT) ** 2).sum())
+
+
+def _duplicates(mesh: Mesh) -> int:
+    corners = np.sort(mesh.faces, axis=1).astype(np.int64)
+    if len(mesh.vertices) < 1 << 21:
+        keys = (corners[:, 0] << 42) | (corners[:, 1] << 21) | corners[:, 2]
+        keys.sort()
+        return int((keys[1:] == keys[:-1]).sum())
+    ordered = corners[np.lexsort(corners.T)]
+    return int((ordered[1:] == ordered[:-1]).all(axis=1).sum())

@@ -1,0 +1,1 @@
+"""What kind of mail this is, and what it says."""

@@ -1,0 +1,1 @@
+"""From a letter row to an accepted DATA."""

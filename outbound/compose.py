@@ -1,0 +1,169 @@
+"""From a letter's row to the mail: text and HTML, the picture, and headers that keep threads together.
+
+Links and token addresses are derived here, at the last moment, from the case's key; a case that has
+ended has no key, and its letters no links. Whatever came from outside is cleaned of line breaks
+before it gets near a header (RFC 5322 2.2).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any
+from urllib.parse import quote
+
+import css_inline
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from outbound.posting import Posting
+from store.errors import Gone
+from store.house import House, object_name, open_object
+from store.model import Case, Letter, Person
+from store.records import access, cases, labs
+from store.tokens import Purpose
+
+PRODUCT = "scanpost"
+LONGEST_SUBJECT = 200
+MOST_REFERENCES = 20
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("templates", "."),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_INLINER = css_inline.CSSInliner(
+    keep_style_tags=True, keep_at_rules=True, load_remote_stylesheets=False
+)
+
+
+@dataclass(frozen=True)
+class _Wires:
+    """What connects a letter with its case: addresses, the link, the picture."""
+
+    reply_to: str
+    envelope_sender: str
+    link: str
+    picture: bytes | None
+    lab_name: str
+    public_id: str
+
+
+async def compose(house: House, letter: Letter) -> Posting:
+    """The mail of a letter, the same in everything that matters at every attempt."""
+    wires = await _wires(house, letter)
+    values = _values(house, letter, wires)
+    text = _ENVIRONMENT.get_template(f"mail/{letter.kind}.txt").render(values)
+    html = _ENVIRONMENT.get_template(f"mail/{letter.kind}.html").render(values)
+    mail = _headers(house, letter, wires)
+    mail.set_content(_tidy(text), cte="quoted-printable")
+    mail.add_alternative(_INLINER.inline(html), subtype="html", cte="quoted-printable")
+    if wires.picture:
+        page = mail.get_payload()[1]  # type: ignore[index]
+        page.add_related(  # type: ignore[union-attr]
+            wires.picture,
+            "image",
+            "png",
+            cid="<picture@scanpost>",
+            disposition="inline",
+            filename="scans.png",
+        )
+    return Posting(letter.id, wires.envelope_sender, letter.recipient, mail.as_bytes())
+
+
+def clean(value: str) -> str:
+    """One line of text: no control, no line separator, no mark that turns the writing round."""
+    return " ".join(_BREAKING.sub(" ", value).split())
+
+
+async def _wires(house: House, letter: Letter) -> _Wires:
+    domain = house.settings.domain
+    nobody = _Wires(f"share@{domain}", "", "", None, PRODUCT, "none")
+    if letter.case_id is None:
+        return nobody
+    async with house.database.read() as connection:
+        case = await cases.case(connection, letter.case_id)
+        lab = await labs.lab(connection, case.lab_id)
+        owner = await access.owner_of(connection, case.id)
+        person = await access.person(connection, letter.person_id) if letter.person_id else None
+        try:
+            key = await house.case_key(connection, case.id)
+        except Gone:
+            return _Wires(f"share@{domain}", "", "", None, lab.name, case.public_id)
+    reply = access.token_of(key, person or owner, Purpose.REPLY)
+    bounce = access.token_of(key, person or owner, Purpose.BOUNCE)
+    return _Wires(
+        reply_to=f"share+{reply}@{domain}",
+        envelope_sender=f"bounce+{bounce}@{domain}",
+        link=_link(house, key, person) if person else "",
+        picture=await house.threads.run(_picture, house, key, case, letter),
+        lab_name=lab.name,
+        public_id=case.public_id,
+    )
+
+
+def _link(house: House, key: bytes, person: Person) -> str:
+    return f"{house.settings.base_url}/r/{access.token_of(key, person, Purpose.LINK)}"
+
+
+def _picture(house: House, key: bytes, case: Case, letter: Letter) -> bytes | None:
+    shown = (letter.context or {}).get("case") or {}
+    if not shown.get("picture") or letter.kind not in ("answer", "share", "reminder"):
+        return None
+    name = object_name(case.id, shown["version_id"], 0, "picture")
+    return b"".join(open_object(house.blobs, key, name).pieces())
+
+
+def _values(house: House, letter: Letter, wires: _Wires) -> dict[str, Any]:
+    def mailto(command: str) -> str:
+        """A link that opens a reply with the command in it (RFC 6068: %20 and %0D%0A, one body)."""
+        subject = quote(f"{command} #{wires.public_id}")
+        return f"mailto:{wires.reply_to}?subject={subject}&body={quote(command)}%0D%0A"
+
+    settings = house.settings
+    return {
+        **(letter.context or {}),
+        "product": PRODUCT,
+        "link": wires.link,
+        "has_picture": wires.picture is not None,
+        "lab": wires.lab_name,
+        "domain": settings.domain,
+        "operator": settings.operator,
+        "mailto": mailto,
+        "subject": letter.subject,
+    }
+
+
+def _headers(house: House, letter: Letter, wires: _Wires) -> EmailMessage:
+    domain = house.settings.domain
+    mail = EmailMessage(policy=SMTP)
+    sender = PRODUCT if wires.lab_name == PRODUCT else f"{clean(wires.lab_name)} via {PRODUCT}"
+    mail["From"] = Address(sender, "share", domain)
+    mail["To"] = _recipient(letter)
+    mail["Reply-To"] = wires.reply_to
+    mail["Subject"] = clean(letter.subject)[:LONGEST_SUBJECT]
+    mail["Date"] = datetime.fromtimestamp(letter.created_at / 1000, UTC)
+    mail["Message-ID"] = letter.message_id
+    if letter.in_reply_to:
+        mail["In-Reply-To"] = clean(letter.in_reply_to)
+    if letter.thread:
+        chain = [clean(one) for one in dict.fromkeys(letter.thread)]
+        mail["References"] = " ".join(chain[:1] + chain[1:][-MOST_REFERENCES:])
+    # RFC 3834 5: an answer, or a letter nobody wrote by hand; neither wants a robot's reply.
+    mail["Auto-Submitted"] = "auto-replied" if letter.in_reply_to else "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail["X-Scanpost-Case"] = wires.public_id
+    mail["X-Scanpost-Kind"] = letter.kind
+    return mail
+
+
+def _recipient(letter: Letter) -> Address:
+    local, _, domain = letter.recipient.rpartition("@")
+    return Address(clean(letter.recipient_name)[:80], local, domain)
+
+
+def _tidy(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -1,0 +1,102 @@
+"""The way of one letter: composed, handed to the relay, and its answer written down.
+
+An attempt that the relay puts off moves the row's `due_at`; an outage of the relay so holds up
+nothing else. Every attempt has the same Message-ID, so that a reader's server can tell twins.
+"""
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from outbound.compose import compose
+from outbound.posting import Relay
+from store.clock import DAY, HOUR, MINUTE
+from store.engine import Step
+from store.errors import LetterRefused, RelayBusy
+from store.house import House
+from store.model import Letter, LetterDraft, LetterState
+from store.records import access, audit, cases, labs, outbox
+
+FIRST_PAUSE = MINUTE
+LONGEST_PAUSE = HOUR
+PATIENCE = 2 * DAY  # then a letter that was always put off counts as refused
+log = structlog.get_logger()
+
+
+async def letter_flow(house: House, relay: Relay, step: Step, letter_id: str) -> None:
+    await step(deliver, house, relay, letter_id)
+
+
+async def deliver(house: House, relay: Relay, letter_id: str) -> None:
+    """One attempt at one letter."""
+    async with house.database.read() as connection:
+        letter = await outbox.letter(connection, letter_id)
+    if letter.state is not LetterState.DUE:
+        return
+    posting = await compose(house, letter)
+    try:
+        answer = await relay.send(posting)
+    except RelayBusy as busy:
+        await _put_off(house, letter, str(busy))
+    except LetterRefused as refusal:
+        await _refused(house, letter, str(refusal))
+    else:
+        await _sent(house, letter, answer)
+
+
+def pause_after(tries: int) -> int:
+    """Milliseconds until the next attempt: 1, 2, 4 … minutes, at most an hour."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE << min(tries, 10))
+
+
+async def _put_off(house: House, letter: Letter, answer: str) -> None:
+    now = house.clock.now()
+    if now - letter.created_at > PATIENCE:
+        await _refused(house, letter, f"put off for two days; at last: {answer}")
+        return
+    log.warning("letter put off", letter=letter.id, tries=letter.tries + 1)
+    async with house.database.write() as connection:
+        await outbox.try_later(connection, letter.id, now + pause_after(letter.tries), answer)
+
+
+async def _refused(house: House, letter: Letter, answer: str) -> None:
+    now = house.clock.now()
+    log.warning("letter refused", letter=letter.id, kind=letter.kind)
+    async with house.database.write() as connection:
+        await outbox.settle(connection, letter.id, LetterState.REFUSED, answer, now)
+        if letter.kind == "share" and letter.case_id:
+            draft = await _tell_owner(connection, letter, answer)
+            await outbox.write(connection, draft, house.settings.domain, now)
+    house.poke()
+
+
+async def _tell_owner(connection: AsyncConnection, letter: Letter, answer: str) -> LetterDraft:
+    """A reviewer who was never reached is the most important thing that the owner can hear."""
+    assert letter.case_id is not None
+    case = await cases.case(connection, letter.case_id)
+    owner = await labs.member(connection, case.owner_id)
+    person = await access.owner_of(connection, case.id)
+    return LetterDraft(
+        kind="undelivered",
+        recipient=owner.address,
+        recipient_name=owner.name,
+        subject=f"Re: {case.subject}",
+        context={"name": case.name, "reviewer": letter.recipient, "answer": answer[:300]},
+        case_id=case.id,
+        person_id=person.id,
+        in_reply_to=case.thread[-1] if case.thread else "",
+        thread=case.thread,
+    )
+
+
+async def _sent(house: House, letter: Letter, answer: str) -> None:
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        await outbox.settle(connection, letter.id, LetterState.SENT, answer[:300], now)
+        await audit.record(
+            connection,
+            now,
+            "scanpost",
+            f"letter sent: {letter.kind}",
+            case_id=letter.case_id,
+            to=letter.recipient,
+        )

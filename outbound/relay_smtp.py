@@ -1,0 +1,78 @@
+"""Letters to an SMTP relay (RFC 5321): a smarthost, or the Postfix next door."""
+
+import ssl
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import SplitResult, unquote
+
+import aiosmtplib
+
+from outbound.posting import Posting
+from store.errors import LetterRefused, RelayBusy
+
+TIMEOUT = 60.0  # seconds for each step of the dialogue
+
+
+@dataclass(frozen=True)
+class SmtpRelay:
+    host: str
+    port: int
+    tls: bool
+    user: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def of(cls, url: SplitResult) -> "SmtpRelay":
+        tls = url.scheme == "smtps"
+        return cls(
+            host=url.hostname or "",
+            port=url.port or (465 if tls else 25),
+            tls=tls,
+            user=unquote(url.username) if url.username else None,
+            password=unquote(url.password) if url.password else None,
+        )
+
+    async def send(self, posting: Posting) -> str:
+        try:
+            _, answer = await aiosmtplib.send(
+                posting.data,
+                sender=posting.sender,
+                recipients=[posting.recipient],
+                hostname=self.host,
+                port=self.port,
+                username=self.user,
+                password=self.password,
+                use_tls=self.tls,
+                start_tls=None if not self.user else (not self.tls or None),
+                tls_context=self._trust(),
+                timeout=TIMEOUT,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise _by_code(error.recipients[0].code, error.recipients[0].message) from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise _by_code(error.code, error.message) from None
+        except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as error:
+            raise RelayBusy(f"The relay {self.host} cannot be reached: {error}") from None
+        return answer
+
+    def _trust(self) -> ssl.SSLContext:
+        """A relay on this machine may have a certificate that nobody signed."""
+        context = ssl.create_default_context()
+        if _is_loopback(self.host):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def _by_code(code: int, message: str) -> LetterRefused | RelayBusy:
+    answer = f"{code} {' '.join(message.split())}"
+    return LetterRefused(answer) if code >= 500 else RelayBusy(answer)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The command and the composition root: the only place that knows every part."""

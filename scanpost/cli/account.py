@@ -1,0 +1,81 @@
+"""`scanpost account`."""
+
+import click
+
+from scanpost.cli.run import in_house
+from store.errors import Refusal
+from store.house import House
+from store.records import audit, labs
+
+
+@click.group
+def command() -> None:
+    """Members of labs: whose mail is acted on."""
+
+
+@command.command("add")
+@click.argument("address")
+@click.option("--name", default="", help="The person's name, as reviewers read it.")
+@click.option("--company", default="", help="The lab's name, as reviewers read it.")
+@click.option("--lab", "lab_name", default="", help="The lab; made from --company when not named.")
+def add(address: str, name: str, company: str, lab_name: str) -> None:
+    """Add a member, for example: scanpost account add anna@lab.example --name "Anna Berg" --company "Acme Dental"."""
+
+    async def work(house: House) -> None:
+        now = house.clock.now()
+        async with house.database.write() as connection:
+            lab = await labs.find_lab(connection, lab_name or company)
+            if lab is None and lab_name:
+                raise Refusal(f"There is no lab named {lab_name}. Add it: scanpost lab add.")
+            if lab is None:
+                lab = await labs.add_lab(connection, company or address.partition("@")[2], now)
+            member = await labs.add_member(
+                connection, lab.id, address, name, company or lab.name, now
+            )
+            await audit.record(
+                connection,
+                now,
+                "operator",
+                "member added",
+                lab_id=lab.id,
+                member=member.address,
+            )
+        click.echo(f"{member.address} is now a member of {lab.name}.")
+
+    in_house(work)
+
+
+@command.command("list")
+def list_() -> None:
+    """List the members of all labs."""
+
+    async def work(house: House) -> None:
+        async with house.database.read() as connection:
+            members = await labs.all_members(connection)
+        for lab, member in members:
+            disabled = "  (disabled)" if member.disabled_at is not None else ""
+            click.echo(f"{lab.name}: {member.address}  {member.name}{disabled}")
+
+    in_house(work)
+
+
+@command.command("disable")
+@click.argument("address")
+def disable(address: str) -> None:
+    """Take a member's right to send and command; the lab's cases stay."""
+
+    async def work(house: House) -> None:
+        now = house.clock.now()
+        async with house.database.write() as connection:
+            member = await labs.disable_member(connection, address, now)
+            await audit.record(
+                connection,
+                now,
+                "operator",
+                "member disabled",
+                lab_id=member.lab_id,
+                member=member.address,
+            )
+        click.echo(f"{member.address} can no longer send or command.")
+
+    in_house(work)

@@ -1,0 +1,140 @@
+"""The composition root: the only place that knows concrete classes.
+
+Starts in the order in which parts need each other, and stops so that nothing is half done: the doors
+first, then the flows, which the next start takes up again, then the children, then the databases.
+"""
+
+import asyncio
+import functools
+import signal
+
+import structlog
+from aiohttp import web
+
+from inbound.cases.course import case_flow
+from inbound.door.receive import Receiver
+from inbound.door.smtp import SmtpDoor
+from inbound.flow import mail_flow
+from inbound.scans.child import Children, stop_forkserver
+from outbound.flow import letter_flow
+from outbound.relay import relay_of
+from scanpost import logs
+from store.blobs.folder import FolderBlobs
+from store.blobs.keys import Keys
+from store.blobs.spool import Spool
+from store.clock import Clock, MovedClock, SystemClock
+from store.engine import Engine
+from store.house import House
+from store.records import mails
+from store.records.database import Database
+from store.settings import Settings, host_and_port, unknown_names
+from store.sweep import Sweep
+from store.threads import Threads
+from viewer.app import make_app
+
+MAILS_AT_ONCE = 4
+LETTERS_AT_ONCE = 8
+CASES_AT_ONCE = 2
+log = structlog.get_logger()
+
+
+async def open_house(settings: Settings) -> House:
+    """The stores of this process; the command line needs no more than these."""
+    clock: Clock = SystemClock()
+    if settings.test_clock_file:
+        clock = MovedClock(settings.test_clock_file)
+    folder = settings.data_dir
+    keys = Keys.load(settings.master_key_file or folder / "master.key")
+    return House(
+        settings=settings,
+        clock=clock,
+        database=await Database.open(folder / "scanpost.db"),
+        spool=Spool(folder / "spool", keys),
+        blobs=FolderBlobs(folder / "objects"),
+        keys=keys,
+        threads=Threads(),
+    )
+
+
+async def close_house(house: House) -> None:
+    house.threads.stop()
+    await house.database.close()
+
+
+class Server:
+    """Everything that `scanpost serve` runs, in one process on one loop."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        settings = house.settings
+        self.children = Children()
+        self.engine = Engine(settings.data_dir)
+        self.sweep = Sweep(house, self.engine)
+        self.smtp = SmtpDoor(
+            Receiver(house), settings.smtp_listen, settings.domain, settings.max_mail_bytes
+        )
+        self.web = web.AppRunner(make_app(house), access_log=None, shutdown_timeout=3)
+        self.web_port = 0
+        self.sweeping: asyncio.Task[None] | None = None
+        self._add_flows()
+
+    async def start(self) -> None:
+        await self._clean_spool()
+        await self.children.warm()
+        await self.engine.start()
+        await self.web.setup()
+        host, port = host_and_port(self.house.settings.web_listen)
+        site = web.TCPSite(self.web, host, port)
+        await site.start()
+        self.web_port = self.web.addresses[0][1]
+        await self.smtp.open()
+        self.sweeping = asyncio.create_task(self.sweep.run())
+        log.info("ready", smtp=f"{self.smtp.host}:{self.smtp.port}", web=f"{host}:{self.web_port}")
+
+    async def stop(self) -> None:
+        log.info("stopping")
+        await self.smtp.close()
+        await self.web.cleanup()
+        if self.sweeping:
+            self.sweeping.cancel()
+            await asyncio.wait([self.sweeping])
+        self.children.stopping = True
+        await self.engine.stop()
+        await self.children.stop()
+        stop_forkserver()
+        log.info("stopped")
+
+    def _add_flows(self) -> None:
+        house = self.house
+        mail = functools.partial(mail_flow, house, self.children)
+        letter = functools.partial(letter_flow, house, relay_of(house.settings.relay))
+        self.engine.add_flow("mail", mail, MAILS_AT_ONCE)
+        self.engine.add_flow("letter", letter, LETTERS_AT_ONCE)
+        self.engine.add_flow("case", functools.partial(case_flow, house), CASES_AT_ONCE)
+
+    async def _clean_spool(self) -> None:
+        """Removes what a killed process left: mails half received, and mails no row wants."""
+        self.house.spool.remove_unfinished()
+        async with self.house.database.read() as connection:
+            wanted = await mails.kept_in_spool(connection)
+        for mail_id in self.house.spool.mail_ids() - wanted:
+            self.house.spool.discard(mail_id)
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    logs.configure(as_json=settings.log_json)
+    for name in unknown_names():
+        log.warning("setting is not known", name=name)
+    house = await open_house(settings)
+    server = Server(house)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await server.start()
+        await stopped.wait()
+    finally:
+        await server.stop()
+        await close_house(house)

@@ -1,0 +1,121 @@
+"""Sealed bytes: AES-256-GCM in chunks of 1 MiB, readable from any place.
+
+Form: 7 random bytes, then the chunks, each 1 MiB of plaintext and its tag of 16 bytes, the last one
+shorter (never empty, except that empty plaintext is one empty chunk). The nonce of a chunk is those
+7 bytes, its number (4 bytes) and whether it is the last (1 byte): chunks cannot be moved, dropped
+or cut off unseen (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár). The
+associated data names the object, so that one object cannot stand in for another.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from store.errors import ScanpostError
+
+CHUNK = 1 << 20
+TAG = 16
+PREFIX = 7
+
+
+class Sink(Protocol):
+    def write(self, data: bytes | memoryview) -> object: ...
+
+
+class SealedWriter:
+    """Seals what is written to it into a sink; `finish` seals the last chunk."""
+
+    def __init__(self, sink: Sink, key: bytes, name: str) -> None:
+        self.sink = sink
+        self.name = name.encode()
+        self.cipher = AESGCM(key)
+        self.prefix = os.urandom(PREFIX)
+        self.number = 0
+        self.size = 0
+        self.buffer = bytearray()
+        sink.write(self.prefix)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.buffer += data
+        self.size += len(data)
+        # A full chunk waits until more comes: only then is it known not to be the last.
+        while len(self.buffer) > CHUNK:
+            self._seal(bytes(self.buffer[:CHUNK]), last=False)
+            del self.buffer[:CHUNK]
+
+    def finish(self) -> None:
+        self._seal(bytes(self.buffer), last=True)
+        self.buffer.clear()
+
+    def _seal(self, chunk: bytes, *, last: bool) -> None:
+        nonce = _nonce(self.prefix, self.number, last=last)
+        self.sink.write(self.cipher.encrypt(nonce, chunk, self.name))
+        self.number += 1
+
+
+class SealedReader:
+    """Reads any range of sealed bytes; keeps the chunk it read last.
+
+    Args:
+        read_at: gives the stored bytes from a start up to an end.
+        stored: how many bytes are stored.
+    """
+
+    def __init__(
+        self, read_at: Callable[[int, int], bytes], stored: int, key: bytes, name: str
+    ) -> None:
+        self.read_at = read_at
+        self.stored = stored
+        self.name = name.encode()
+        self.cipher = AESGCM(key)
+        self.prefix = read_at(0, PREFIX)
+        self.chunks = max(1, -(-(stored - PREFIX) // (CHUNK + TAG)))
+        self.size = stored - PREFIX - TAG * self.chunks
+        self.kept = (-1, b"")
+        if self.size < 0:
+            raise ScanpostError(f"The sealed object {name} is cut off.")
+
+    def __len__(self) -> int:
+        return self.size
+
+    def read(self, start: int, end: int) -> bytes:
+        """The plaintext from `start` up to `end`, fewer bytes at the end."""
+        start, end = max(0, start), min(end, self.size)
+        if start >= end:
+            return b""
+        first, last = start // CHUNK, (end - 1) // CHUNK
+        if first == last:
+            return self._chunk(first)[start - first * CHUNK : end - first * CHUNK]
+        joined = b"".join(self._chunk(number) for number in range(first, last + 1))
+        return joined[start - first * CHUNK : end - first * CHUNK]
+
+    def pieces(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The same range in pieces of at most one chunk: constant memory."""
+        end = self.size if end is None else min(end, self.size)
+        while start < end:
+            stop = min(end, (start // CHUNK + 1) * CHUNK)
+            yield self.read(start, stop)
+            start = stop
+
+    def _chunk(self, number: int) -> bytes:
+        if self.kept[0] == number:
+            return self.kept[1]
+        start = PREFIX + number * (CHUNK + TAG)
+        sealed = self.read_at(start, min(start + CHUNK + TAG, self.stored))
+        nonce = _nonce(self.prefix, number, last=number == self.chunks - 1)
+        try:
+            chunk = self.cipher.decrypt(nonce, sealed, self.name)
+        except InvalidTag:
+            raise ScanpostError(
+                f"The sealed object {self.name.decode()} is damaged or belongs to another key."
+            ) from None
+        self.kept = (number, chunk)
+        return chunk
+
+
+def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
+    return prefix + struct.pack(">IB", number, last)

@@ -1,0 +1,90 @@
+"""The spool: a mail as it came, sealed under its own key, until its case and letters are committed.
+
+A spool file is the wrapped key (40 bytes) and the sealed mail. It is durable when `commit` returns:
+file and folder are synced, which is what lets the door say 250. Methods block.
+"""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from store.blobs.folder import FolderWriting
+from store.blobs.keys import WRAPPED, Keys
+from store.blobs.sealed import SealedReader, SealedWriter
+from store.errors import NotFound
+
+
+class Spool:
+    def __init__(self, root: Path, keys: Keys) -> None:
+        self.root = root
+        self.keys = keys
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def create(self, mail_id: str) -> "SpoolWriting":
+        return SpoolWriting(self.root / f"{mail_id}.sealed", self.keys, mail_id)
+
+    def open(self, mail_id: str) -> "SpooledMail":
+        """Raises NotFound when the mail has been discarded."""
+        try:
+            return SpooledMail(self.root / f"{mail_id}.sealed", self.keys, mail_id)
+        except FileNotFoundError:
+            raise NotFound(f"The mail {mail_id} is no longer in the spool.") from None
+
+    def discard(self, mail_id: str) -> None:
+        (self.root / f"{mail_id}.sealed").unlink(missing_ok=True)
+
+    def mail_ids(self) -> set[str]:
+        return {path.name.removesuffix(".sealed") for path in self.root.glob("*.sealed")}
+
+    def remove_unfinished(self) -> int:
+        """Removes what a killed process left half received; returns how many."""
+        left = list(self.root.glob("*.tmp"))
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    def free_bytes(self) -> int:
+        disk = os.statvfs(self.root)
+        return disk.f_bavail * disk.f_frsize
+
+
+class SpoolWriting:
+    def __init__(self, path: Path, keys: Keys, mail_id: str) -> None:
+        key, wrapped = keys.new()
+        self.file = FolderWriting(path)
+        self.file.write(wrapped)
+        self.sealed = SealedWriter(self.file, key, mail_id)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.sealed.write(data)
+
+    def commit(self) -> None:
+        self.sealed.finish()
+        self.file.commit()
+
+    def abort(self) -> None:
+        self.file.abort()
+
+
+class SpooledMail(SealedReader):
+    """A spooled mail, readable in windows. Close it, or use it in a `with`."""
+
+    def __init__(self, path: Path, keys: Keys, mail_id: str) -> None:
+        self.fd = os.open(path, os.O_RDONLY)
+        key = keys.unwrap(os.pread(self.fd, WRAPPED, 0))
+        stored = os.fstat(self.fd).st_size - WRAPPED
+        super().__init__(self._read_at, stored, key, mail_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _read_at(self, start: int, end: int) -> bytes:
+        return os.pread(self.fd, end - start, WRAPPED + start)

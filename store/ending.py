@@ -1,0 +1,69 @@
+"""The end of a case: links dead first, then its objects, its key, its letters, and a receipt.
+
+Runs twice without harm: the case's state says that it has ended, `due_at` that work is left.
+"""
+
+from store.house import House, case_prefix
+from store.model import CaseState
+from store.records import access, audit, cases, outbox, work
+
+# What a case becomes when its time is over, by what it was.
+AFTER = {
+    CaseState.OPEN: CaseState.EXPIRED,
+    CaseState.WAITING: CaseState.UNANSWERED,
+    CaseState.PREPARING: CaseState.EXPIRED,
+}
+
+
+async def close(house: House, case_id: str) -> None:
+    """Marks a case as ended, and the sessions of its people with it."""
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        case = await cases.case(connection, case_id)
+        if case.state not in AFTER:
+            return
+        await cases.move(connection, case_id, AFTER[case.state], ended_at=now)
+        owner = await access.owner_of(connection, case_id)
+        for person in [owner, *await access.reviewers_of(connection, case_id)]:
+            await access.end_sessions(connection, person.id, now)
+        await outbox.withdraw_of_case(connection, case_id, now)
+        await audit.record(
+            connection,
+            now,
+            "clock",
+            f"case {AFTER[case.state]}",
+            lab_id=case.lab_id,
+            case_id=case_id,
+        )
+
+
+async def destroy(house: House, case_id: str) -> int:
+    """Destroys a case's key and objects and looks that they are gone; returns how many there were."""
+    async with house.database.write() as connection:
+        case = await cases.case(connection, case_id)
+        await cases.destroy_key(connection, case_id)
+    await house.database.truncate_log()
+    gone = await house.threads.run(_delete_objects, house, case_id)
+    async with house.database.write() as connection:
+        await audit.record(
+            connection,
+            house.clock.now(),
+            "clock",
+            "case destroyed",
+            lab_id=case.lab_id,
+            case_id=case_id,
+            objects=gone,
+        )
+        await work.reschedule(connection, "case", case_id, None)
+    return gone
+
+
+def _delete_objects(house: House, case_id: str) -> int:
+    prefix = case_prefix(case_id)
+    names = house.blobs.names(prefix)
+    for name in names:
+        house.blobs.delete(name)
+    left = house.blobs.names(prefix)
+    if left:  # Raised, so that the flow tries again: a promise is a promise.
+        raise RuntimeError(f"{len(left)} objects of a case are still there after their deletion")
+    return len(names)

@@ -1,0 +1,70 @@
+"""What every part is handed: the stores, the clock and the settings of this process."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.blobs import Blobs, Writing
+from store.blobs.keys import Keys
+from store.blobs.sealed import SealedReader, SealedWriter
+from store.blobs.spool import Spool
+from store.clock import Clock
+from store.records import cases
+from store.records.database import Database
+from store.settings import Settings
+from store.threads import Threads
+
+
+@dataclass
+class House:
+    settings: Settings
+    clock: Clock
+    database: Database
+    spool: Spool
+    blobs: Blobs
+    keys: Keys
+    threads: Threads
+    poked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def poke(self) -> None:
+        """Says that a row has become due: the sweep looks at once instead of in a second."""
+        self.poked.set()
+
+    async def case_key(self, connection: AsyncConnection, case_id: str) -> bytes:
+        """Raises Gone when the key has been destroyed."""
+        return self.keys.unwrap(await cases.wrapped_key(connection, case_id))
+
+
+class SealedObject:
+    """An object of a case that is being written: sealed on its way, visible at `commit`. Blocks."""
+
+    def __init__(self, blobs: Blobs, key: bytes, name: str) -> None:
+        self.writing: Writing = blobs.create(name)
+        self.sealed = SealedWriter(self.writing, key, name)
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.sealed.write(data)
+
+    def commit(self) -> None:
+        self.sealed.finish()
+        self.writing.commit()
+
+    def abort(self) -> None:
+        self.writing.abort()
+
+
+def open_object(blobs: Blobs, key: bytes, name: str) -> SealedReader:
+    """Opens a sealed object for reading. Blocks. Raises NotFound."""
+    return SealedReader(
+        lambda start, end: blobs.read(name, start, end), blobs.size(name), key, name
+    )
+
+
+def object_name(case_id: str, version_id: str, scan: int, what: str) -> str:
+    """Where an object of a scan lies; scan 0 is the version as a whole."""
+    return f"{case_prefix(case_id)}{version_id[:8]}/{scan}/{what}"
+
+
+def case_prefix(case_id: str) -> str:
+    return f"cases/{case_id}/"

@@ -1,0 +1,243 @@
+"""The things scanpost knows, their states with a sentence each, and the rules that need no database.
+
+Times are milliseconds (store/clock.py), sizes bytes, lengths millimetres.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from store.clock import DAY, HOUR
+
+LIFETIME = 7 * DAY  # links die after it
+REMINDER_BEFORE_END = DAY
+LONGEST_EXTENSION = 30 * DAY  # from now
+QUESTION_LIFETIME = DAY  # a mail that names no reviewer waits as long, sealed
+
+
+class MailState(StrEnum):
+    RECEIVED = "received"  # Durable; its flow runs or is about to.
+    WAITING = "waiting"  # Sealed in the spool until its sender answers a question.
+    DONE = "done"  # Everything it asked for is committed; the raw mail is gone.
+    DUPLICATE = "duplicate"  # The same mail came before; nothing was done.
+    DEAD = "dead"  # Its flow failed three times; the operator has been told, the raw mail is kept.
+
+
+class CaseState(StrEnum):
+    WAITING = "waiting"  # Asked for a reviewer; dies after 24 hours without an answer.
+    PREPARING = "preparing"  # The scans are being read.
+    OPEN = "open"  # Links work.
+    FAILED = "failed"  # Not one scan could be used; nothing was shared.
+    UNANSWERED = "unanswered"  # Nobody named a reviewer in time; nothing was shared.
+    EXPIRED = "expired"  # Its time ran out: links dead, objects and key destroyed.
+
+
+class ScanState(StrEnum):
+    STORED = "stored"  # The original is sealed; it has not been read yet.
+    READY = "ready"  # Read, checked and packed for the browser.
+    REFUSED = "refused"  # Cannot be used; `problem` says why.
+
+
+class LetterState(StrEnum):
+    DUE = "due"  # Waits for its moment, or for the next attempt.
+    SENT = "sent"  # The relay took it.
+    REFUSED = "refused"  # The relay refused it for good.
+    WITHDRAWN = "withdrawn"  # Its case ended before it could go out.
+    DEAD = "dead"  # Its flow failed three times; the operator has been told.
+
+
+class PersonKind(StrEnum):
+    OWNER = "owner"  # Sent the scans; has a link of their own, whose visits count no view.
+    REVIEWER = "reviewer"  # Was named in the subject.
+
+
+LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.OPEN})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record that is read from a database row of the same column names."""
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Lab(Row):
+    id: str
+    name: str
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Member(Row):
+    id: str
+    lab_id: str
+    address: str
+    name: str
+    company: str
+    disabled_at: int | None
+
+
+@dataclass(frozen=True)
+class Mail(Row):
+    id: str
+    received_at: int
+    state: MailState
+    sender: str  # the envelope's, may be empty
+    author: str  # the address in From, as verified at the door
+    member_id: str
+    recipients: list[str]
+    message_id: str
+    size: int
+    case_id: str | None
+    due_at: int | None
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Case(Row):
+    id: str
+    public_id: str
+    lab_id: str
+    owner_id: str  # a member
+    code: str  # the lab's own number, "C-1042"; may be empty
+    title: str  # the rest of the subject, "crown #30"
+    note: str
+    state: CaseState
+    created_at: int
+    expires_at: int
+    reminded_at: int | None
+    subject: str  # of the first mail, for the owner's thread
+    thread: list[str]  # Message-IDs, oldest first, for References
+    due_at: int | None
+    attempt: int
+
+    def is_open(self, now: int) -> bool:
+        """Whether links of this case work: asked again at every read."""
+        return self.state is CaseState.OPEN and now < self.expires_at
+
+    @property
+    def name(self) -> str:
+        """What people call it: the lab's number and title, else our own id."""
+        return (
+            " ".join(part for part in (self.code, self.title) if part) or f"Case {self.public_id}"
+        )
+
+    @property
+    def short_name(self) -> str:
+        return self.code or f"#{self.public_id}"
+
+
+@dataclass(frozen=True)
+class Version(Row):
+    id: str
+    case_id: str
+    number: int
+    mail_id: str
+    picture: bool
+    frame: dict[str, Any] | None  # unit vectors {"up": …, "front": …}
+    left_out: list[str]  # a sentence for each attachment that is not a scan
+
+
+@dataclass(frozen=True)
+class Scan(Row):
+    id: str
+    version_id: str
+    number: int  # 1, 2, … within its version
+    state: ScanState
+    format: str
+    original_name: str  # as its sender named it; never leaves the lab
+    original_size: int
+    original_sha256: str
+    role: str
+    label: str
+    problem: str
+    report: dict[str, Any] | None
+    arch: dict[str, Any] | None  # what its shape says about the jaw
+    copy_suffix: str
+    copy_size: int
+    copy_sha256: str
+    preview_size: int
+    full_size: int
+
+
+@dataclass(frozen=True)
+class Person(Row):
+    id: str
+    case_id: str
+    kind: PersonKind
+    address: str
+    name: str
+    generation: int  # of their tokens: counts up when a revoked link is sent anew
+    revoked_at: int | None
+    views: int
+    first_view_at: int | None
+    last_view_at: int | None
+
+    @property
+    def called(self) -> str:
+        return self.name or self.address
+
+
+@dataclass(frozen=True)
+class Letter(Row):
+    id: str
+    kind: str  # the template's name
+    case_id: str | None
+    person_id: str | None
+    recipient: str
+    recipient_name: str
+    message_id: str
+    subject: str
+    in_reply_to: str
+    thread: list[str]
+    context: dict[str, Any] | None  # what the template is filled with; gone once it was sent
+    state: LetterState
+    created_at: int
+    due_at: int | None
+    attempt: int
+    tries: int
+
+
+@dataclass(frozen=True)
+class LetterDraft:
+    """A letter before it has a row."""
+
+    kind: str
+    recipient: str
+    subject: str
+    context: dict[str, Any]
+    recipient_name: str = ""
+    case_id: str | None = None
+    person_id: str | None = None
+    in_reply_to: str = ""
+    thread: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Session(Row):
+    id: str
+    person_id: str
+    created_at: int
+    last_seen_at: int
+    ended_at: int | None
+    viewed_at: int | None
+
+
+SESSION_IDLE = 8 * HOUR
+SESSION_LIFETIME = 7 * DAY
+
+
+@dataclass(frozen=True)
+class AuditLine(Row):
+    number: int
+    at: int
+    actor: str
+    action: str
+    lab_id: str | None
+    case_id: str | None
+    detail: dict[str, Any]
+    previous: str
+    hash: str

@@ -1,0 +1,1 @@
+"""The rows that are the truth: one function a question, an AsyncConnection first."""

@@ -1,0 +1,207 @@
+"""Who may look: people of a case, their tokens, sessions and views.
+
+A token only says which case and which person a link or an address belongs to. It is live while its
+person is not revoked, its generation is the person's, and the case is open; asked at every use.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.model import (
+    SESSION_IDLE,
+    SESSION_LIFETIME,
+    Case,
+    Person,
+    PersonKind,
+    Session,
+)
+from store.records import cases as case_records
+from store.records.schema import people, sessions, tokens
+from store.tokens import Purpose, derive, derived_id, fingerprint, has_shape, new_id
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whose token it is, and whether it still opens anything."""
+
+    person: Person
+    case: Case
+    current: bool  # of the person's present generation, and the person is not revoked
+
+    def may_look(self, now: int) -> bool:
+        return self.current and self.case.is_open(now)
+
+
+# ---------------------------------------------------------------- people and tokens
+
+
+async def add_person(
+    connection: AsyncConnection,
+    case_id: str,
+    kind: PersonKind,
+    address: str,
+    name: str,
+    key: bytes,
+    now: int,
+) -> Person:
+    """Adds a person and their tokens; somebody who is there already stays as they are."""
+    person_id = derived_id("person", f"{case_id}|{kind}|{address.lower()}")
+    known = await person(connection, person_id)
+    if known:
+        return known
+    await connection.execute(
+        sa.insert(people).values(
+            id=person_id, case_id=case_id, kind=kind, address=address, name=name, created_at=now
+        )
+    )
+    added = await person(connection, person_id)
+    assert added is not None
+    await _issue(connection, added, key)
+    return added
+
+
+async def person(connection: AsyncConnection, person_id: str) -> Person | None:
+    question = sa.select(people).where(people.c.id == person_id)
+    row = (await connection.execute(question)).mappings().first()
+    return _person(row) if row else None
+
+
+async def owner_of(connection: AsyncConnection, case_id: str) -> Person:
+    question = sa.select(people).where(
+        people.c.case_id == case_id, people.c.kind == PersonKind.OWNER
+    )
+    return _person((await connection.execute(question)).mappings().one())
+
+
+async def reviewers_of(connection: AsyncConnection, case_id: str) -> list[Person]:
+    question = (
+        sa.select(people)
+        .where(people.c.case_id == case_id, people.c.kind == PersonKind.REVIEWER)
+        .order_by(people.c.created_at, people.c.address)
+    )
+    return [_person(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def revoke(connection: AsyncConnection, person_id: str, now: int) -> None:
+    """Kills a person's link and sessions from this moment on."""
+    await connection.execute(
+        sa.update(people).where(people.c.id == person_id).values(revoked_at=now)
+    )
+    await end_sessions(connection, person_id, now)
+
+
+async def renew(connection: AsyncConnection, revoked: Person, key: bytes) -> Person:
+    """Lets a revoked person in again, under a new link: the old one stays dead."""
+    renewed = replace(revoked, generation=revoked.generation + 1, revoked_at=None)
+    await connection.execute(
+        sa.update(people)
+        .where(people.c.id == revoked.id)
+        .values(generation=renewed.generation, revoked_at=None)
+    )
+    await _issue(connection, renewed, key)
+    return renewed
+
+
+async def holder(connection: AsyncConnection, token: str, purpose: Purpose) -> Holder | None:
+    """Whose token this is or was; None if it was never issued."""
+    if not has_shape(token):
+        return None
+    question = sa.select(tokens).where(
+        tokens.c.hash == fingerprint(token), tokens.c.purpose == purpose
+    )
+    row = (await connection.execute(question)).mappings().first()
+    if row is None:
+        return None
+    whose = await person(connection, row["person_id"])
+    assert whose is not None
+    current = whose.revoked_at is None and whose.generation == row["generation"]
+    return Holder(whose, await case_records.case(connection, whose.case_id), current)
+
+
+def token_of(key: bytes, person: Person, purpose: Purpose) -> str:
+    """A person's present token, derived anew."""
+    return derive(key, purpose, person.id, person.generation)
+
+
+# ---------------------------------------------------------------- sessions and views
+
+
+async def open_session(connection: AsyncConnection, person_id: str, now: int) -> str:
+    """Opens a session on one device; returns its secret, of which only the hash is kept."""
+    secret = new_id() + new_id()
+    await connection.execute(
+        sa.insert(sessions).values(
+            id=fingerprint(secret), person_id=person_id, created_at=now, last_seen_at=now
+        )
+    )
+    return secret
+
+
+async def session(
+    connection: AsyncConnection, secret: str, person_id: str, now: int
+) -> Session | None:
+    """The session if it is this person's and alive: not ended, not idle for 8 hours, not 7 days old."""
+    question = sa.select(sessions).where(
+        sessions.c.id == fingerprint(secret),
+        sessions.c.person_id == person_id,
+        sessions.c.ended_at.is_(None),
+        sessions.c.last_seen_at > now - SESSION_IDLE,
+        sessions.c.created_at > now - SESSION_LIFETIME,
+    )
+    row = (await connection.execute(question)).mappings().first()
+    return Session.of(row) if row else None
+
+
+async def touch_session(connection: AsyncConnection, session_id: str, now: int) -> None:
+    change = sa.update(sessions).where(sessions.c.id == session_id).values(last_seen_at=now)
+    await connection.execute(change)
+
+
+async def end_sessions(connection: AsyncConnection, person_id: str, now: int) -> None:
+    await connection.execute(
+        sa.update(sessions)
+        .where(sessions.c.person_id == person_id, sessions.c.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+
+
+async def count_view(
+    connection: AsyncConnection, session_id: str, person_id: str, now: int
+) -> bool:
+    """Counts the first picture that a session has drawn; False if it was counted before."""
+    first = (
+        sa.update(sessions)
+        .where(sessions.c.id == session_id, sessions.c.viewed_at.is_(None))
+        .values(viewed_at=now)
+    )
+    if (await connection.execute(first)).rowcount == 0:
+        return False
+    await connection.execute(
+        sa.update(people)
+        .where(people.c.id == person_id)
+        .values(
+            views=people.c.views + 1,
+            first_view_at=sa.func.coalesce(people.c.first_view_at, now),
+            last_view_at=now,
+        )
+    )
+    return True
+
+
+async def _issue(connection: AsyncConnection, whose: Person, key: bytes) -> None:
+    for purpose in Purpose:
+        await connection.execute(
+            sa.insert(tokens).values(
+                hash=fingerprint(token_of(key, whose, purpose)),
+                purpose=purpose,
+                person_id=whose.id,
+                generation=whose.generation,
+            )
+        )
+
+
+def _person(row: Any) -> Person:
+    return Person.of({**row, "kind": PersonKind(row["kind"])})

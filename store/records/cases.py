@@ -1,0 +1,227 @@
+"""Cases, their versions and scans, and their keys."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.errors import Gone
+from store.model import LIVE_CASES, Case, CaseState, Scan, ScanState, Version
+from store.records.schema import case_keys, cases, scans, versions
+from store.tokens import derived_id, public_id
+
+
+@dataclass(frozen=True)
+class NewCase:
+    """What is known of a case before it has a row; `id` follows from its first mail's."""
+
+    id: str
+    lab_id: str
+    owner_id: str
+    code: str
+    title: str
+    note: str
+    state: CaseState
+    created_at: int
+    expires_at: int
+    due_at: int | None
+    subject: str
+    thread: list[str]
+
+
+async def create(connection: AsyncConnection, new: NewCase, wrapped_key: bytes) -> Case:
+    await connection.execute(
+        sa.insert(cases).values(**asdict(new), public_id=await _free_public_id(connection, new.id))
+    )
+    await connection.execute(sa.insert(case_keys).values(case_id=new.id, wrapped=wrapped_key))
+    return await case(connection, new.id)
+
+
+async def case(connection: AsyncConnection, case_id: str) -> Case:
+    found = await find(connection, case_id)
+    assert found is not None, case_id
+    return found
+
+
+async def find(connection: AsyncConnection, case_id: str) -> Case | None:
+    row = (
+        (await connection.execute(sa.select(cases).where(cases.c.id == case_id))).mappings().first()
+    )
+    return _case(row) if row else None
+
+
+async def find_by_name(connection: AsyncConnection, lab_id: str, name: str) -> list[Case]:
+    """The cases of a lab that a person may mean by "C-1042" or "#7F3KQ2": live ones win, newest first."""
+    plain = name.lstrip("#")
+    question = (
+        sa.select(cases)
+        .where(
+            cases.c.lab_id == lab_id,
+            sa.or_(cases.c.public_id == plain.upper(), sa.func.lower(cases.c.code) == name.lower()),
+        )
+        .order_by(cases.c.created_at.desc())
+    )
+    found = [_case(row) for row in (await connection.execute(question)).mappings()]
+    return [case for case in found if case.state in LIVE_CASES] or found
+
+
+async def live_of_lab(connection: AsyncConnection, lab_id: str, limit: int = 200) -> list[Case]:
+    question = (
+        sa.select(cases)
+        .where(cases.c.lab_id == lab_id, cases.c.state.in_(LIVE_CASES))
+        .order_by(cases.c.created_at.desc())
+        .limit(limit)
+    )
+    return [_case(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def move(connection: AsyncConnection, case_id: str, state: CaseState, **values: Any) -> None:
+    """Puts a case into a state, with other columns that change with it."""
+    change = sa.update(cases).where(cases.c.id == case_id).values(state=state, **values)
+    await connection.execute(change)
+
+
+async def set_times(
+    connection: AsyncConnection, case_id: str, *, expires_at: int, due_at: int | None
+) -> None:
+    """Moves the end of a case, and the moment at which its flow looks again."""
+    await connection.execute(
+        sa.update(cases)
+        .where(cases.c.id == case_id)
+        .values(
+            expires_at=expires_at,
+            due_at=due_at,
+            attempt=cases.c.attempt + 1,
+            failures=0,
+            reminded_at=None,
+        )
+    )
+
+
+async def mark_reminded(connection: AsyncConnection, case_id: str, now: int) -> None:
+    change = sa.update(cases).where(cases.c.id == case_id).values(reminded_at=now)
+    await connection.execute(change)
+
+
+async def wrapped_key(connection: AsyncConnection, case_id: str) -> bytes:
+    """Raises Gone when the key has been destroyed."""
+    question = sa.select(case_keys.c.wrapped).where(case_keys.c.case_id == case_id)
+    found: bytes | None = (await connection.execute(question)).scalar()
+    if found is None:
+        raise Gone("This case has ended and its key is destroyed.")
+    return found
+
+
+async def destroy_key(connection: AsyncConnection, case_id: str) -> None:
+    await connection.execute(sa.delete(case_keys).where(case_keys.c.case_id == case_id))
+
+
+# ---------------------------------------------------------------- versions and scans
+
+
+async def add_version(
+    connection: AsyncConnection,
+    case_id: str,
+    mail_id: str,
+    now: int,
+    left_out: list[str],
+    stored: list[dict[str, Any]],
+) -> Version:
+    """Writes a version and its stored scans; free to call twice for one mail."""
+    version_id = derived_id("version", mail_id)
+    known = await version(connection, version_id)
+    if known:
+        return known
+    last = sa.select(sa.func.max(versions.c.number)).where(versions.c.case_id == case_id)
+    number = ((await connection.execute(last)).scalar() or 0) + 1
+    await connection.execute(
+        sa.insert(versions).values(
+            id=version_id,
+            case_id=case_id,
+            number=number,
+            mail_id=mail_id,
+            created_at=now,
+            left_out=left_out,
+        )
+    )
+    for scan in stored:
+        scan_id = derived_id("scan", f"{version_id}|{scan['number']}")
+        row = {**scan, "id": scan_id, "version_id": version_id}
+        await connection.execute(sa.insert(scans).values(**row))
+    added = await version(connection, version_id)
+    assert added is not None
+    return added
+
+
+async def version(connection: AsyncConnection, version_id: str) -> Version | None:
+    question = sa.select(versions).where(versions.c.id == version_id)
+    row = (await connection.execute(question)).mappings().first()
+    return Version.of(row) if row else None
+
+
+async def latest_version(connection: AsyncConnection, case_id: str) -> Version | None:
+    question = (
+        sa.select(versions)
+        .where(versions.c.case_id == case_id)
+        .order_by(versions.c.number.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(question)).mappings().first()
+    return Version.of(row) if row else None
+
+
+async def set_picture(
+    connection: AsyncConnection, version_id: str, *, drawn: bool, frame: dict[str, Any] | None
+) -> None:
+    change = sa.update(versions).where(versions.c.id == version_id)
+    await connection.execute(change.values(picture=drawn, frame=frame))
+
+
+async def scans_of(connection: AsyncConnection, version_id: str) -> list[Scan]:
+    question = sa.select(scans).where(scans.c.version_id == version_id).order_by(scans.c.number)
+    return [_scan(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def set_scan(
+    connection: AsyncConnection, scan_id: str, state: ScanState, **values: Any
+) -> None:
+    change = sa.update(scans).where(scans.c.id == scan_id).values(state=state, **values)
+    await connection.execute(change)
+
+
+async def live_case_with_same_scans(
+    connection: AsyncConnection, case: Case, hashes: list[str]
+) -> Case | None:
+    """Another live case of the lab under the same number that holds exactly these originals."""
+    same_name = sa.select(cases).where(
+        cases.c.lab_id == case.lab_id,
+        cases.c.id != case.id,
+        cases.c.code == case.code,
+        cases.c.title == case.title,
+        cases.c.state.in_([CaseState.OPEN, CaseState.PREPARING]),
+        cases.c.created_at <= case.created_at,
+    )
+    for row in (await connection.execute(same_name)).mappings().all():
+        other = await latest_version(connection, row["id"])
+        held = await scans_of(connection, other.id) if other else []
+        if held and sorted(scan.original_sha256 for scan in held) == sorted(hashes):
+            return _case(row)
+    return None
+
+
+async def _free_public_id(connection: AsyncConnection, case_id: str) -> str:
+    for length in range(6, 26):
+        wanted = public_id(case_id, length)
+        taken = sa.select(cases.c.id).where(cases.c.public_id == wanted)
+        if (await connection.execute(taken)).first() is None:
+            return wanted
+    raise AssertionError(case_id)
+
+
+def _case(row: Any) -> Case:
+    return Case.of({**row, "state": CaseState(row["state"])})
+
+
+def _scan(row: Any) -> Scan:
+    return Scan.of({**row, "state": ScanState(row["state"])})

@@ -1,0 +1,89 @@
+"""One database, two ways to use it: `write` for a change, `read` for a question.
+
+SQLite: WAL with synchronous=FULL, since a mail that was answered with 250 must survive a power cut,
+and BEGIN IMMEDIATE for every change, so that what a change reads first cannot move under it.
+secure_delete overwrites the freed pages: a deleted key is gone from the file too.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+READING = {"scanpost_reading": True}
+
+
+class Database:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @classmethod
+    async def open(cls, path: Path) -> "Database":
+        """Opens the SQLite file and brings its tables up to date."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=8, max_overflow=8)
+        tune_sqlite(engine.sync_engine)
+        database = cls(engine)
+        async with database.write() as connection:
+            await connection.run_sync(_migrate)
+        return database
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits at the end of the block, or leaves no trace."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A snapshot that holds nobody up."""
+        async with self.engine.connect() as connection:
+            yield await connection.execution_options(**READING)
+
+    async def truncate_log(self) -> None:
+        """Empties the write-ahead log, in which a deleted key would still stand."""
+        if self.engine.dialect.name != "sqlite":
+            return
+        async with self.engine.connect() as connection:
+            raw = await connection.execution_options(scanpost_bare=True)
+            await raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def tune_sqlite(engine: sa.Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where _begin says, not by guess
+        cursor = connection.cursor()
+        for pragma in (
+            "busy_timeout=30000",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        options = connection.get_execution_options()
+        if options.get("scanpost_bare"):
+            return
+        reading = options.get("scanpost_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _migrate(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "store.records:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

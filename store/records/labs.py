@@ -1,0 +1,94 @@
+"""Labs and their members."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.errors import Refusal
+from store.model import Lab, Member
+from store.records.schema import labs, members
+from store.tokens import new_id
+
+
+def canonical(address: str) -> str:
+    """The form under which an address is known: case is ignored, everything else counts.
+
+    Dots and +tags stay: whoever writes from another form is somebody else (docs/decisions.md).
+    """
+    return address.strip().lower()
+
+
+async def add_lab(connection: AsyncConnection, name: str, now: int) -> Lab:
+    """Raises Refusal when a lab of that name exists."""
+    if await find_lab(connection, name):
+        raise Refusal(f"There is a lab named {name} already. Choose another name.")
+    lab = Lab(id=new_id(), name=name, created_at=now)
+    await connection.execute(sa.insert(labs).values(id=lab.id, name=name, created_at=now))
+    return lab
+
+
+async def find_lab(connection: AsyncConnection, name: str) -> Lab | None:
+    question = sa.select(labs).where(sa.func.lower(labs.c.name) == name.lower())
+    row = (await connection.execute(question)).mappings().first()
+    return Lab.of(row) if row else None
+
+
+async def lab(connection: AsyncConnection, lab_id: str) -> Lab:
+    question = sa.select(labs).where(labs.c.id == lab_id)
+    return Lab.of((await connection.execute(question)).mappings().one())
+
+
+async def add_member(
+    connection: AsyncConnection, lab_id: str, address: str, name: str, company: str, now: int
+) -> Member:
+    """Raises Refusal when the address is a member already; an old, disabled one is let in again."""
+    address = canonical(address)
+    known = await member_by_address(connection, address)
+    if known and (known.disabled_at is None or known.lab_id != lab_id):
+        raise Refusal(f"{address} is a member already.")
+    if known:
+        change = sa.update(members).where(members.c.id == known.id)
+        await connection.execute(change.values(disabled_at=None, name=name, company=company))
+        return await member(connection, known.id)
+    new = Member(new_id(), lab_id, address, name, company, None)
+    await connection.execute(
+        sa.insert(members).values(
+            id=new.id, lab_id=lab_id, address=address, name=name, company=company, created_at=now
+        )
+    )
+    return new
+
+
+async def disable_member(connection: AsyncConnection, address: str, now: int) -> Member:
+    """Raises Refusal when nobody has that address."""
+    found = await member_by_address(connection, address)
+    if found is None:
+        raise Refusal(f"{address} is not a member. `scanpost account list` shows who is.")
+    await connection.execute(
+        sa.update(members).where(members.c.id == found.id).values(disabled_at=now)
+    )
+    return found
+
+
+async def member(connection: AsyncConnection, member_id: str) -> Member:
+    question = sa.select(members).where(members.c.id == member_id)
+    return Member.of((await connection.execute(question)).mappings().one())
+
+
+async def member_by_address(connection: AsyncConnection, address: str) -> Member | None:
+    question = sa.select(members).where(members.c.address == canonical(address))
+    row = (await connection.execute(question)).mappings().first()
+    return Member.of(row) if row else None
+
+
+async def all_labs(connection: AsyncConnection) -> list[Lab]:
+    rows = (await connection.execute(sa.select(labs).order_by(labs.c.name))).mappings()
+    return [Lab.of(row) for row in rows]
+
+
+async def all_members(connection: AsyncConnection) -> list[tuple[Lab, Member]]:
+    found = []
+    for of_lab in await all_labs(connection):
+        question = sa.select(members).where(members.c.lab_id == of_lab.id)
+        rows = (await connection.execute(question.order_by(members.c.address))).mappings()
+        found += [(of_lab, Member.of(row)) for row in rows]
+    return found

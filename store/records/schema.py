@@ -1,0 +1,229 @@
+"""The tables, once, for SQLite and PostgreSQL. Changes go through migrations/.
+
+Ids are text, times BIGINT milliseconds. A row with work to do has `due_at`; the sweep finds it by
+that and starts flow `kind-id-attempt`, so whoever reschedules a row also counts `attempt` up.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = sa.JSON().with_variant(JSONB(), "postgresql")
+
+
+def _id(name: str = "id") -> sa.Column[str]:
+    return sa.Column(name, sa.Text, primary_key=True)
+
+
+def _ref(name: str, target: str, *, null: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, sa.ForeignKey(target), nullable=null, index=True)
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, default="")
+
+
+def _time(name: str, *, null: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=null)
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, default=0)
+
+
+def _work() -> list[sa.Column[int]]:
+    """The columns by which the sweep knows a row."""
+    due: sa.Column[int] = sa.Column("due_at", sa.BigInteger, nullable=True, index=True)
+    return [due, _count("attempt"), _count("failures")]
+
+
+labs = sa.Table("labs", metadata, _id(), _text("name"), _time("created_at"))
+
+members = sa.Table(
+    "members",
+    metadata,
+    _id(),
+    _ref("lab_id", "labs.id"),
+    sa.Column("address", sa.Text, nullable=False, unique=True),
+    _text("name"),
+    _text("company"),
+    _time("created_at"),
+    _time("disabled_at", null=True),
+)
+
+mails = sa.Table(
+    "mails",
+    metadata,
+    _id(),
+    _time("received_at"),
+    _text("state"),
+    _text("sender"),
+    _text("author"),
+    _ref("member_id", "members.id"),
+    sa.Column("recipients", Json, nullable=False),
+    sa.Column("message_id", sa.Text, nullable=False, index=True),
+    _text("header_sha256"),
+    _text("body_sha256"),
+    _count("size"),
+    sa.Column("case_id", sa.Text, nullable=True, index=True),
+    sa.Column("duplicate_of", sa.Text, sa.ForeignKey("mails.id"), nullable=True),
+    _text("outcome"),
+    *_work(),
+)
+
+cases = sa.Table(
+    "cases",
+    metadata,
+    _id(),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    _ref("lab_id", "labs.id"),
+    _ref("owner_id", "members.id"),
+    sa.Column("code", sa.Text, nullable=False, index=True),
+    _text("title"),
+    _text("note"),
+    _text("state"),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("reminded_at", null=True),
+    _time("ended_at", null=True),
+    _text("subject"),
+    sa.Column("thread", Json, nullable=False),
+    *_work(),
+)
+
+# Apart from the cases, so that long-lived copies of the database can leave the keys out.
+case_keys = sa.Table(
+    "case_keys",
+    metadata,
+    sa.Column("case_id", sa.Text, sa.ForeignKey("cases.id"), primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    _id(),
+    _ref("case_id", "cases.id"),
+    _count("number"),
+    sa.Column("mail_id", sa.Text, sa.ForeignKey("mails.id"), nullable=False, unique=True),
+    _time("created_at"),
+    sa.Column("picture", sa.Boolean, nullable=False, default=False),
+    sa.Column("frame", Json, nullable=True),
+    sa.Column("left_out", Json, nullable=False),
+    sa.UniqueConstraint("case_id", "number"),
+)
+
+scans = sa.Table(
+    "scans",
+    metadata,
+    _id(),
+    _ref("version_id", "versions.id"),
+    _count("number"),
+    _text("state"),
+    _text("format"),
+    _text("original_name"),
+    _count("original_size"),
+    sa.Column("original_sha256", sa.Text, nullable=False, index=True),
+    _text("role"),
+    _text("label"),
+    _text("problem"),
+    sa.Column("report", Json, nullable=True),
+    sa.Column("arch", Json, nullable=True),
+    _text("copy_suffix"),
+    _count("copy_size"),
+    _text("copy_sha256"),
+    _count("preview_size"),
+    _count("full_size"),
+    sa.UniqueConstraint("version_id", "number"),
+)
+
+people = sa.Table(
+    "people",
+    metadata,
+    _id(),
+    _ref("case_id", "cases.id"),
+    _text("kind"),
+    _text("address"),
+    _text("name"),
+    _count("generation"),
+    _time("created_at"),
+    _time("revoked_at", null=True),
+    _count("views"),
+    _time("first_view_at", null=True),
+    _time("last_view_at", null=True),
+    sa.UniqueConstraint("case_id", "kind", "address"),
+)
+
+# Hashes outlive the case, so that a dead link can say 410 and a dead address is still known.
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    _id("hash"),
+    _text("purpose"),
+    _ref("person_id", "people.id"),
+    _count("generation"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    _id(),
+    _ref("person_id", "people.id"),
+    _time("created_at"),
+    _time("last_seen_at"),
+    _time("ended_at", null=True),
+    _time("viewed_at", null=True),
+)
+
+letters = sa.Table(
+    "letters",
+    metadata,
+    _id(),
+    _text("kind"),
+    _ref("case_id", "cases.id", null=True),
+    sa.Column("person_id", sa.Text, sa.ForeignKey("people.id"), nullable=True),
+    _text("recipient"),
+    _text("recipient_name"),
+    sa.Column("message_id", sa.Text, nullable=False, unique=True),
+    _text("subject"),
+    _text("in_reply_to"),
+    sa.Column("thread", Json, nullable=False),
+    sa.Column("context", Json, nullable=True),
+    _text("state"),
+    _time("created_at"),
+    _time("sent_at", null=True),
+    _count("tries"),
+    _text("answer"),
+    *_work(),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    _time("at"),
+    _text("actor"),
+    _text("action"),
+    sa.Column("lab_id", sa.Text, nullable=True, index=True),
+    sa.Column("case_id", sa.Text, nullable=True, index=True),
+    sa.Column("detail", Json, nullable=False),
+    _text("previous"),
+    _text("hash"),
+)
+
+# One row: the end of the audit chain, and the lock by which lines get their order.
+audit_head = sa.Table(
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    _count("number"),
+    _text("hash"),
+)

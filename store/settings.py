@@ -1,0 +1,197 @@
+"""The settings table: name, type, default and help in one place.
+
+Each is read from the environment (SCANPOST_<NAME>), from one TOML file (without the prefix;
+SCANPOST_CONFIG names it, else ./scanpost.toml), and a secret also from the file that
+SCANPOST_<NAME>_FILE names. docs/settings.md is written from this table.
+"""
+
+import os
+import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from store.errors import SettingsError
+
+PREFIX = "SCANPOST_"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        Path("scanpost-data"),
+        description="Folder for the database, the spool, the objects and the master key.",
+    )
+    domain: str = Field(
+        "localhost", description="The mail domain: scans go to share@DOMAIN, letters come from it."
+    )
+    base_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="What links begin with, as a browser reaches it; https in earnest.",
+    )
+    operator: str = Field(
+        "operator@localhost",
+        description="The mailbox of the person who runs this server; refusals name it.",
+    )
+    smtp_listen: str = Field(
+        "127.0.0.1:8025", description="host:port of the SMTP listener; port 0 takes a free one."
+    )
+    web_listen: str = Field(
+        "127.0.0.1:8080", description="host:port of the web server; port 0 takes a free one."
+    )
+    relay_url: str = Field(
+        "",
+        description=(
+            "Where letters go: smtp://[user:password@]host[:port], smtps://…, or folder:///path,"
+            " which writes one .eml a letter. Unset: the folder letters/ in the data folder."
+        ),
+    )
+    trusted_clients: str = Field(
+        "",
+        description=(
+            "Networks (CIDR, comma separated) whose mail counts as authenticated, like Postfix"
+            " mynetworks. Empty: nobody may send. 0.0.0.0/0 and ::/0 are refused."
+        ),
+    )
+    master_key_file: Path | None = Field(
+        None,
+        description=(
+            "File with the master key (32 bytes in hexadecimal). Unset: master.key in the data"
+            " folder, made at the first start. Losing it loses every case: keep a copy elsewhere."
+        ),
+    )
+    max_mail_mb: int = Field(
+        200, ge=1, le=2000, description="The largest mail that is taken, in MB of 1,048,576 bytes."
+    )
+    log_json: bool = Field(False, description="Log lines as JSON instead of readable text.")
+    test_clock_file: Path | None = Field(
+        None, description="For tests only: a file with the seconds by which the clock is moved."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            msg = "must begin with http:// or https://"
+            raise ValueError(msg)
+        return value.rstrip("/")
+
+    @field_validator("domain")
+    @classmethod
+    def _lower(cls, value: str) -> str:
+        return value.strip().rstrip(".").lower()
+
+    @field_validator("trusted_clients")
+    @classmethod
+    def _not_everybody(cls, value: str) -> str:
+        for network in _networks(value):
+            if network.prefixlen == 0:
+                msg = f"{network} would let everybody in; name the hosts that may send"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for name in ("smtp_listen", "web_listen"):
+            host_and_port(getattr(self, name))
+        return self
+
+    @property
+    def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
+        return _networks(self.trusted_clients)
+
+    @property
+    def max_mail_bytes(self) -> int:
+        return self.max_mail_mb * 1024 * 1024
+
+    @property
+    def relay(self) -> str:
+        return self.relay_url or f"folder://{(self.data_dir / 'letters').absolute()}"
+
+    @property
+    def secure(self) -> bool:
+        return self.base_url.startswith("https://")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the signature is given
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the signature is given
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the signature is given
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
+
+
+def load(**given: Any) -> Settings:
+    """The settings of this process.
+
+    Args:
+        given: values that win over environment and file (command line, tests).
+
+    Raises:
+        SettingsError: names each setting that cannot be used, and why.
+    """
+    values = {**_from_toml(), **_from_secret_files()}
+    from_environment = {
+        name for name in Settings.model_fields if PREFIX + name.upper() in os.environ
+    }
+    kept = {name: value for name, value in values.items() if name not in from_environment}
+    try:
+        return Settings(**{**kept, **given})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'_'.join(str(p) for p in e['loc']).upper()} {e['msg'].lower()}"
+            for e in error.errors()
+        )
+        raise SettingsError(f"Settings cannot be used: {problems}.") from None
+
+
+def unknown_names() -> list[str]:
+    """Names in the environment that look like settings of ours and are none: likely a slip."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name not in known and name.removesuffix("_FILE") not in known
+    )
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Splits "host:port"; the host may be an IPv6 address in brackets."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{listen!r} is not host:port")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _networks(value: str) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip()]
+
+
+def _from_toml() -> dict[str, Any]:
+    named = os.environ.get(f"{PREFIX}CONFIG")
+    path = Path(named or "scanpost.toml")
+    if not path.exists():
+        if named:
+            raise SettingsError(f"The settings file {named} does not exist.")
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"The settings file {path} is not TOML: {error}.") from None
+
+
+def _from_secret_files() -> dict[str, str]:
+    found = {}
+    for name in Settings.model_fields:
+        variable = f"{PREFIX}{name.upper()}_FILE"
+        # MASTER_KEY_FILE is a setting itself: the key is never a value.
+        if variable in os.environ and name != "master_key":
+            found[name] = Path(os.environ[variable]).read_text().strip()
+    return found

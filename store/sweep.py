@@ -1,0 +1,88 @@
+"""One question, asked again and again: which rows are due, and does somebody work on them?
+
+Reminders, retries and ends are rows with a `due_at`, so that whoever sets the clock owns the time.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.clock import DAY, MINUTE
+from store.engine import Engine, Standing
+from store.house import House
+from store.model import LetterDraft
+from store.records import outbox, work
+from store.records.work import Due
+
+TRIES = 3
+PAUSE = 1.0  # seconds between two looks when nobody pokes
+log = structlog.get_logger()
+
+
+@dataclass
+class Sweep:
+    house: House
+    engine: Engine
+    forgot_at: int = 0
+
+    async def run(self) -> None:
+        """Sweeps until cancelled; an error of one sweep is logged, and the next one comes."""
+        while True:
+            self.house.poked.clear()
+            try:
+                await self.once(self.house.clock.now())
+            except Exception:
+                log.exception("sweep failed")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.house.poked.wait(), PAUSE)
+
+    async def once(self, now: int) -> int:
+        """Starts, resumes or gives up whatever is due; returns how many rows are."""
+        async with self.house.database.read() as connection:
+            rows = await work.due(connection, now)
+        for row in rows:
+            await self._move(row, now)
+        if now - self.forgot_at > DAY:
+            self.forgot_at = now
+            await self.engine.forget_old()
+        return len(rows)
+
+    async def _move(self, row: Due, now: int) -> None:
+        standing = await self.engine.standing(row.kind, row.id, row.flow_id)
+        if standing is Standing.UNKNOWN:
+            await self.engine.begin(row.kind, row.id, row.flow_id)
+        elif standing is Standing.STRANDED:
+            await self.engine.resume(row.kind, row.flow_id)
+        elif standing in (Standing.FAILED, Standing.ENDED):
+            await self._after_failure(row, now)
+
+    async def _after_failure(self, row: Due, now: int) -> None:
+        """The flow is over and the row is still due: try anew, or give it up and tell the operator."""
+        async with self.house.database.write() as connection:
+            current = [due for due in await work.due(connection, now) if due == row]
+            if not current:
+                return  # The flow moved the row after we asked.
+            failures = row.failures + 1
+            if failures < TRIES:
+                log.warning("flow failed", kind=row.kind, row=row.id, failures=failures)
+                pause = failures * MINUTE // 2
+                await work.reschedule(connection, row.kind, row.id, now + pause, failures)
+                return
+            log.error("flow given up", kind=row.kind, row=row.id)
+            await work.bury(connection, row.kind, row.id)
+            if row.kind != "letter":  # A letter about a dead letter could go on for ever.
+                await self._tell_operator(connection, row, now)
+        self.house.poke()
+
+    async def _tell_operator(self, connection: AsyncConnection, row: Due, now: int) -> None:
+        settings = self.house.settings
+        draft = LetterDraft(
+            kind="operator",
+            recipient=settings.operator,
+            subject=f"scanpost could not finish a {row.kind}",
+            context={"kind": row.kind, "row": row.id, "tries": TRIES},
+        )
+        await outbox.write(connection, draft, settings.domain, now)

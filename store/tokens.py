@@ -1,0 +1,63 @@
+"""Tokens: 26 letters that say which case and which person, never who is speaking.
+
+A token is an HMAC under the case's key over purpose, person and generation, so that a reminder or
+RESEND can print it again while the database holds only its hash. It dies with the key.
+Lower-case base32 survives mail systems that fold the case of a local part; 26 letters are 130 bits.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from enum import StrEnum
+
+LENGTH = 26
+_SHAPE = re.compile(r"[a-z2-7]{26}")
+# No I, L, O, U: an id that is read out over the telephone stays right.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Purpose(StrEnum):
+    LINK = "link"  # BASE_URL/r/<token>
+    REPLY = "reply"  # share+<token>@DOMAIN
+    BOUNCE = "bounce"  # bounce+<token>@DOMAIN, the envelope sender of our letters
+
+
+def derive(key: bytes, purpose: Purpose, person_id: str, generation: int) -> str:
+    message = f"{purpose}|{person_id}|{generation}".encode()
+    return _base32(hmac.digest(key, message, "sha256"))
+
+
+def has_shape(text: str) -> bool:
+    """Whether a text could be a token at all: saves the database a question."""
+    return _SHAPE.fullmatch(text) is not None
+
+
+def fingerprint(token: str) -> str:
+    """What is stored of a token or of a session: SHA-256, in hexadecimal."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def new_id() -> str:
+    """A fresh random id for a row, 26 letters."""
+    return _base32(secrets.token_bytes(32))
+
+
+def derived_id(kind: str, source: str) -> str:
+    """The id that always follows from another one, so that a step may run twice."""
+    return _base32(hashlib.sha256(f"{kind}|{source}".encode()).digest())
+
+
+def public_id(case_id: str, length: int = 6) -> str:
+    """The case id that people see and say, such as "7F3KQ2": derived, and no secret."""
+    number = int.from_bytes(hashlib.sha256(f"public|{case_id}".encode()).digest())
+    letters = []
+    for _ in range(length):
+        number, digit = divmod(number, 32)
+        letters.append(_ALPHABET[digit])
+    return "".join(letters)
+
+
+def _base32(digest: bytes) -> str:
+    return base64.b32encode(digest).decode().lower()[:LENGTH]

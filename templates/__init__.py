@@ -1,0 +1,1 @@
+"""Words and shapes of letters and pages; a package so that jinja2 finds them wherever they run."""

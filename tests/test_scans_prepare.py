@@ -1,0 +1,118 @@
+import importlib
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inbound.scans import glb, obj, ply, stl
+from inbound.scans.prepare import prepare
+from inbound.scans.roles import Role
+from inbound.scans.sniff import Format
+from scanpost import jaws
+from store.errors import ScanRefused
+
+JAW = jaws.make_jaw(60_000, "lower")
+FILES = {
+    Format.STL: jaws.stl_bytes(JAW, b"Patient Jane Doe 1961"),
+    Format.PLY: jaws.ply_bytes(JAW, "Patient Jane Doe 1961"),
+    Format.OBJ: jaws.obj_bytes(JAW, "Patient_Jane_Doe"),
+}
+READERS = {Format.STL: stl.read, Format.PLY: ply.read, Format.OBJ: obj.read}
+
+
+def prepared(kind):
+    return prepare(memoryview(FILES[kind]), kind)
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_one_call_gives_all_that_a_case_needs(kind):
+    result = prepared(kind)
+    assert result.report.triangles == len(JAW.faces)
+    assert result.report.vertices == len(JAW.vertices)
+    assert result.colours is (kind is not Format.STL)
+    assert result.role_guess is Role.LOWER
+    assert result.frame.up[2] > 0.99
+    assert len(glb.unpack(result.preview).faces) <= 50_000
+    assert len(glb.unpack(result.full).faces) == len(JAW.faces)
+    assert result.copy_suffix == kind.value.lower()
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_the_copy_keeps_every_triangle_bit_for_bit_and_no_word_of_the_original(kind):
+    copy = prepared(kind).copy
+    assert b"Jane" not in copy
+    assert b"generated" not in copy
+    before, after = READERS[kind](memoryview(FILES[kind])), READERS[kind](memoryview(copy))
+    assert after.vertices[after.faces].tobytes() == before.vertices[before.faces].tobytes()
+    assert (before.colours is None) == (after.colours is None)
+    if before.colours is not None:
+        assert np.array_equal(before.colours, after.colours)
+
+
+def test_a_text_stl_is_copied_as_a_binary_one():
+    result = prepare(memoryview(jaws.ascii_stl_bytes(JAW)), Format.STL)
+    assert len(result.copy) == 84 + 50 * len(JAW.faces)
+
+
+def test_the_copy_of_a_copy_is_the_copy():
+    for kind in FILES:
+        copy = prepared(kind).copy
+        assert prepare(memoryview(copy), kind).copy == copy
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (Format.EMPTY, "is empty"),
+        (Format.HPS, "is a 3Shape scan"),
+        (Format.DICOM, "is a DICOM file"),
+        (Format.THREEMF, "is a 3MF file"),
+        (Format.PDF, "is no scan"),
+        (Format.OTHER, "is no scan"),
+    ],
+)
+def test_what_is_no_scan_is_told_what_to_do(kind, sentence):
+    with pytest.raises(ScanRefused) as caught:
+        prepare(memoryview(b"whatever"), kind)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_an_unforeseen_error_becomes_a_sentence(monkeypatch):
+    def fail(data):
+        raise MemoryError("cannot allocate 3 PiB")
+
+    module = importlib.import_module("inbound.scans.prepare")
+    reader = (fail, *module._READERS[Format.STL][1:])
+    monkeypatch.setitem(module._READERS, Format.STL, reader)
+    with pytest.raises(ScanRefused) as caught:
+        prepare(memoryview(b""), Format.STL)
+    assert str(caught.value).startswith("cannot be read as STL")
+    assert "PiB" not in str(caught.value)
+
+
+def test_importing_it_loads_no_trimesh():
+    code = "import sys, inbound.scans.prepare; sys.exit('trimesh' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(list(FILES)))
+def test_any_bytes_under_any_format_are_prepared_or_refused(data, kind):
+    with plain_refusals():
+        prepare(memoryview(data), kind)
+
+
+@contextmanager
+def plain_refusals():
+    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
+    sentence = "fine."
+    try:
+        yield
+    except ScanRefused as refused:
+        sentence = str(refused)
+    assert sentence[0].islower()
+    assert sentence.endswith(".")

@@ -1,0 +1,1 @@
+"""What a browser meets: app.py shows the routes at a glance."""

@@ -1,0 +1,73 @@
+"""The web server: all routes at a glance."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from store.errors import Gone, NotFound
+from store.house import House
+from viewer import entry, files, page
+from viewer.headers import add_headers
+from viewer.static_files import send_static
+from viewer.templates import page as render
+from viewer.visit import HOUSE
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = structlog.get_logger()
+
+
+def make_app(house: House) -> web.Application:
+    app = web.Application(middlewares=[plain_errors], client_max_size=64 * 1024)
+    app[HOUSE] = house
+    app.on_response_prepare.append(add_headers)
+    # GET and HEAD change nothing; what changes something is a POST from our own page.
+    app.add_routes(
+        [
+            web.get("/r/{token}", entry.show_link),
+            web.post("/r/{token}/open", entry.open_link),
+            web.post("/r/{token}/seen", page.count_view),
+            web.get("/r/{token}/picture.png", files.send_picture),
+            web.get(r"/r/{token}/scan/{number:\d{1,4}}/preview.glb", files.send_preview),
+            web.get(r"/r/{token}/scan/{number:\d{1,4}}/full.glb", files.send_full),
+            web.get(r"/r/{token}/scan/{number:\d{1,4}}/download", files.send_download),
+            web.get("/static/{name}", send_static),
+            web.get("/healthz", _health),
+            web.get("/", _front),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal is one plain page; a fault of ours is logged and tells nothing."""
+    try:
+        return await handler(request)
+    except Gone as gone:
+        return render("ended", 410, heading="This link has ended", sentence=str(gone))
+    except NotFound as missing:
+        return render("ended", 404, heading="Nothing here", sentence=str(missing))
+    except web.HTTPNotFound:
+        return render("ended", 404, heading="Nothing here", sentence="There is no such page.")
+    except web.HTTPForbidden as refusal:
+        sentence = (refusal.text or "").strip()
+        return render("ended", 403, heading="Not this way", sentence=sentence)
+    except web.HTTPException:
+        raise
+    except ConnectionError:
+        raise  # the browser has gone: nobody to tell
+    except Exception:
+        log.exception("request failed", route=str(request.match_info.route.name or request.method))
+        sentence = "This server has a problem of its own. Try again in a minute."
+        return render("ended", 500, heading="Something failed here", sentence=sentence)
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _front(request: web.Request) -> web.Response:
+    settings = request.app[HOUSE].settings
+    sentence = f"Scans are shared by mail: write to share@{settings.domain}. Nothing to see here."
+    return render("ended", 200, heading="scanpost", sentence=sentence)

@@ -1,0 +1,169 @@
+"""Meshes, pictures and downloads: unsealed piece by piece on their way to the browser.
+
+A running download asks again, a megabyte at a time, whether its link still lives: REVOKE ends it.
+"""
+
+from typing import cast
+from urllib.parse import quote
+
+from aiohttp import web
+
+from store.blobs.sealed import CHUNK, SealedReader
+from store.errors import Gone, NotFound
+from store.house import object_name, open_object
+from store.model import Scan, ScanState
+from store.records import access, audit, cases
+from store.tokens import Purpose
+from viewer.page import download_name
+from viewer.visit import HOUSE, Visit, visit_in_session
+
+# Their addresses hold the version: they never change, and stay in this browser alone.
+FOR_GOOD = "private, max-age=31536000, immutable"
+ASK_AGAIN_AFTER = 1_000  # ms
+
+
+async def send_picture(request: web.Request) -> web.StreamResponse:
+    visit = await visit_in_session(request)
+    return await _send(request, visit, 0, "picture", {"Content-Type": "image/png"})
+
+
+async def send_preview(request: web.Request) -> web.StreamResponse:
+    return await _send_mesh(request, "preview")
+
+
+async def send_full(request: web.Request) -> web.StreamResponse:
+    return await _send_mesh(request, "full")
+
+
+async def send_download(request: web.Request) -> web.StreamResponse:
+    """The lab gets its original byte for byte under its own name, a reviewer the stripped copy."""
+    visit = await visit_in_session(request)
+    scan = await _scan(request, visit)
+    name = scan.original_name if visit.is_owner else download_name(visit.holder.case, scan)
+    await _record_download(request, visit, scan)
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": content_disposition(name),
+        "Cache-Control": "no-store",
+    }
+    return await _send(
+        request, visit, scan.number, "original" if visit.is_owner else "copy", headers
+    )
+
+
+def content_disposition(name: str) -> str:
+    """RFC 6266: an ASCII name for old programs, the true one in UTF-8 (RFC 8187) for the others."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\%' else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
+    visit = await visit_in_session(request)
+    scan = await _scan(request, visit)
+    headers = {"Content-Type": "model/gltf-binary", "Cache-Control": FOR_GOOD}
+    return await _send(request, visit, scan.number, what, headers)
+
+
+async def _scan(request: web.Request, visit: Visit) -> Scan:
+    number = int(request.match_info["number"])
+    async with request.app[HOUSE].database.read() as connection:
+        version = await cases.latest_version(connection, visit.holder.case.id)
+        scans = await cases.scans_of(connection, version.id) if version else []
+    for scan in scans:
+        if scan.number == number and scan.state is ScanState.READY:
+            return scan
+    raise NotFound("There is no such scan in this case.")
+
+
+async def _send(
+    request: web.Request, visit: Visit, number: int, what: str, headers: dict[str, str]
+) -> web.StreamResponse:
+    reader = await _open(request, visit, number, what)
+    start, end = _range_of(request, reader.size)
+    partial = (start, end) != (0, reader.size)
+    response = web.StreamResponse(status=206 if partial else 200, headers=headers)
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers.setdefault("Cache-Control", "private, no-store")
+    if partial:
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{reader.size}"
+    response.content_length = end - start
+    await response.prepare(request)
+    if request.method != "HEAD":
+        await _stream(request, visit, response, reader, start, end)
+    return response
+
+
+async def _open(request: web.Request, visit: Visit, number: int, what: str) -> SealedReader:
+    house, case = request.app[HOUSE], visit.holder.case
+    async with house.database.read() as connection:
+        version = await cases.latest_version(connection, case.id)
+        assert version is not None, "an open case has a version"
+        key = await house.case_key(connection, case.id)
+    name = object_name(case.id, version.id, number, what)
+    return await house.threads.run(open_object, house.blobs, key, name)
+
+
+def _range_of(request: web.Request, size: int) -> tuple[int, int]:
+    """RFC 9110 14.2: one range is served, several or none mean the whole. Raises 416."""
+    asked = request.headers.get("Range", "")
+    if not asked.startswith("bytes=") or "," in asked:
+        return 0, size
+    try:
+        wanted = request.http_range
+    except ValueError:
+        return 0, size
+    first = cast("int | None", wanted.start) or 0
+    start = max(0, size + first) if first < 0 else first
+    end = min(size, wanted.stop if wanted.stop is not None else size)
+    if start >= end:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+    return start, end
+
+
+async def _stream(
+    request: web.Request,
+    visit: Visit,
+    response: web.StreamResponse,
+    reader: SealedReader,
+    start: int,
+    end: int,
+) -> None:
+    house = request.app[HOUSE]
+    asked_at = house.clock.now()
+    while start < end:
+        stop = min(end, (start // CHUNK + 1) * CHUNK)
+        await response.write(await house.threads.run(reader.read, start, stop))
+        start = stop
+        if start < end and house.clock.now() - asked_at >= ASK_AGAIN_AFTER:
+            await _refuse_when_dead(request, visit)
+            asked_at = house.clock.now()
+
+
+async def _refuse_when_dead(request: web.Request, visit: Visit) -> None:
+    house = request.app[HOUSE]
+    async with house.database.read() as connection:
+        holder = await access.holder(connection, visit.token, Purpose.LINK)
+    if holder is None or not holder.may_look(house.clock.now()):
+        # The rest is never sent: the client sees a broken transfer, not a short file.
+        if request.transport is not None:
+            request.transport.abort()
+        raise Gone("This link has ended.")
+
+
+async def _record_download(request: web.Request, visit: Visit, scan: Scan) -> None:
+    if request.method == "HEAD" or not request.headers.get("Range", "bytes=0-").startswith(
+        "bytes=0-"
+    ):
+        return
+    house, person = request.app[HOUSE], visit.holder.person
+    async with house.database.write() as connection:
+        await audit.record(
+            connection,
+            house.clock.now(),
+            person.address,
+            "downloaded",
+            lab_id=visit.holder.case.lab_id,
+            case_id=person.case_id,
+            scan=scan.number,
+            original=visit.is_owner,
+        )

@@ -1,0 +1,101 @@
+// Builds the bundle that scanpost commits and serves: ../static/app.<hash>.js and app.<hash>.css,
+// each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
+// The same sources and lockfile give the same bytes, so CI can rebuild and compare.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const target = join(here, "..", "static");
+
+const { outputFiles, metafile } = await build({
+  absWorkingDir: here,
+  entryPoints: { app: "src/main.ts", style: "src/app.css" },
+  outdir: target,
+  write: false,
+  metafile: true,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  legalComments: "none",
+  banner: { js: "/* Licences: THIRD_PARTY_LICENSES.txt */" },
+  logLevel: "warning",
+});
+
+mkdirSync(target, { recursive: true });
+for (const name of readdirSync(target)) {
+  if (/^app\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
+}
+
+const outputs = {};
+for (const { path, contents } of outputFiles) {
+  const extension = path.endsWith(".css") ? "css" : "js";
+  const sha256 = createHash("sha256").update(contents).digest("hex");
+  const file = `app.${sha256.slice(0, 10)}.${extension}`;
+  const brotli = brotliCompressSync(contents, {
+    params: {
+      [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
+      [constants.BROTLI_PARAM_LGWIN]: constants.BROTLI_MAX_WINDOW_BITS,
+      [constants.BROTLI_PARAM_SIZE_HINT]: contents.length,
+    },
+  });
+  const gzip = gzipSync(contents, { level: 9 });
+  writeFileSync(join(target, file), contents);
+  writeFileSync(join(target, `${file}.br`), brotli);
+  writeFileSync(join(target, `${file}.gz`), gzip);
+  outputs[`app.${extension}`] = { file, sha256 };
+  console.log(`${file}  ${contents.length} bytes, brotli ${brotli.length}, gzip ${gzip.length}`);
+}
+
+const packages = shippedPackages();
+const bundle = {
+  outputs: Object.fromEntries(Object.entries(outputs).sort()),
+  packages: packages.map(({ name, version, integrity, license }) => ({
+    name,
+    version,
+    integrity,
+    license,
+  })),
+};
+writeFileSync(join(target, "bundle.json"), `${JSON.stringify(bundle, null, 2)}\n`);
+writeFileSync(join(target, "THIRD_PARTY_LICENSES.txt"), licences(packages));
+
+/** The npm packages of which code is in the bundle, as the lockfile knows them. */
+function shippedPackages() {
+  const lock = JSON.parse(readFileSync(join(here, "package-lock.json"), "utf8"));
+  const names = new Set();
+  for (const [input, { bytesInOutput }] of bundledInputs()) {
+    const match = /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input);
+    if (match && bytesInOutput > 0) names.add(match[1]);
+  }
+  return [...names].sort().map((name) => {
+    const folder = join(here, "node_modules", name);
+    const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    const { integrity } = lock.packages[`node_modules/${name}`];
+    return { name, version, integrity, license, text: licenceText(folder) };
+  });
+}
+
+function bundledInputs() {
+  return Object.values(metafile.outputs).flatMap(({ inputs }) => Object.entries(inputs));
+}
+
+function licenceText(folder) {
+  const file = ["LICENSE", "LICENSE.md", "LICENSE.txt"].find((name) => existsSync(join(folder, name)));
+  if (!file) throw new Error(`${folder} carries no licence text`);
+  return readFileSync(join(folder, file), "utf8").trim();
+}
+
+function licences(packages) {
+  const head = "The file app.<hash>.js contains code of these packages.\n";
+  const rule = "-".repeat(72);
+  return packages.reduce(
+    (text, { name, version, license, text: body }) =>
+      `${text}\n${rule}\n${name} ${version} (${license})\n${rule}\n\n${body}\n`,
+    head,
+  );
+}

@@ -1,0 +1,187 @@
+/**
+ * From a GLB's bytes to a geometry that can be lit: normals, and how deep each vertex lies in a hollow.
+ * Our GLBs carry neither; both are cheap here and would be most of the bytes on the wire.
+ * The work goes in slices, so that a million triangles never hold up a finger for long.
+ */
+
+import { BufferAttribute, type BufferGeometry, type Matrix4, Mesh } from "three";
+import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+import { DownloadError } from "./download";
+
+export interface Surface {
+  readonly geometry: BufferGeometry;
+  /** Where the file's node places the geometry, in the scan's coordinates. */
+  readonly placement: Matrix4;
+}
+
+export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
+  const mesh = await onlyMesh(bytes);
+  const { geometry } = mesh;
+  await addRelief(geometry);
+  return { geometry, placement: mesh.matrixWorld };
+}
+
+async function onlyMesh(bytes: ArrayBuffer): Promise<Mesh> {
+  const { scene } = await new GLTFLoader().parseAsync(bytes, "").catch(() => {
+    throw new DownloadError("content");
+  });
+  scene.updateMatrixWorld();
+  let found: Mesh | undefined;
+  scene.traverse((node) => {
+    if (node instanceof Mesh) found ??= node;
+  });
+  if (!found?.geometry.index || !found.geometry.attributes.position) throw new DownloadError("content");
+  return found;
+}
+
+const sliceTriangles = 100_000;
+
+async function addRelief(geometry: BufferGeometry): Promise<void> {
+  const positions = floats(geometry.getAttribute("position") as BufferAttribute);
+  const corners = geometry.index!.array;
+  const normals = new Float32Array(positions.length);
+  await overTriangles(corners, (from, to) => addFaceNormals(positions, corners, from, to, normals));
+  normalise(normals);
+  geometry.setAttribute("normal", new BufferAttribute(normals, 3));
+
+  const hollow = await hollowness(positions, corners, normals);
+  geometry.setAttribute("hollow", new BufferAttribute(hollow, 1, true));
+}
+
+/** Sums each triangle's normal, longer for a larger one, into its three corners. */
+function addFaceNormals(
+  p: Float32Array,
+  corners: ArrayLike<number>,
+  from: number,
+  to: number,
+  normals: Float32Array,
+): void {
+  for (let i = from; i < to; i += 3) {
+    const a = corners[i]! * 3;
+    const b = corners[i + 1]! * 3;
+    const c = corners[i + 2]! * 3;
+    const ux = p[b]! - p[a]!;
+    const uy = p[b + 1]! - p[a + 1]!;
+    const uz = p[b + 2]! - p[a + 2]!;
+    const vx = p[c]! - p[a]!;
+    const vy = p[c + 1]! - p[a + 1]!;
+    const vz = p[c + 2]! - p[a + 2]!;
+    const x = uy * vz - uz * vy;
+    const y = uz * vx - ux * vz;
+    const z = ux * vy - uy * vx;
+    normals[a]! += x;
+    normals[a + 1]! += y;
+    normals[a + 2]! += z;
+    normals[b]! += x;
+    normals[b + 1]! += y;
+    normals[b + 2]! += z;
+    normals[c]! += x;
+    normals[c + 1]! += y;
+    normals[c + 2]! += z;
+  }
+}
+
+function normalise(vectors: Float32Array): void {
+  for (let i = 0; i < vectors.length; i += 3) {
+    const length = Math.hypot(vectors[i]!, vectors[i + 1]!, vectors[i + 2]!) || 1;
+    vectors[i]! /= length;
+    vectors[i + 1]! /= length;
+    vectors[i + 2]! /= length;
+  }
+}
+
+const smoothings = 3;
+/** Curvature, in 1/mm, at which a hollow begins to darken and at which it is darkest. */
+const hollowBegins = 0.12;
+const hollowEnds = 2.2;
+
+/** How hollow the surface is at each vertex, 0 to 255: fissures, margins and gaps between teeth. */
+async function hollowness(
+  positions: Float32Array,
+  corners: ArrayLike<number>,
+  normals: Float32Array,
+): Promise<Uint8Array> {
+  const count = positions.length / 3;
+  let curvature = new Float32Array(count);
+  const edges = new Float32Array(count);
+  await overTriangles(corners, (from, to) => {
+    for (let i = from; i < to; i += 3) {
+      for (let side = 0; side < 3; side++) {
+        const a = corners[i + side]!;
+        const b = corners[i + ((side + 1) % 3)]!;
+        addBend(positions, normals, a, b, curvature);
+        edges[a]! += 1;
+        edges[b]! += 1;
+      }
+    }
+  });
+  for (let v = 0; v < count; v++) curvature[v]! /= edges[v] || 1;
+  for (let pass = 0; pass < smoothings; pass++) {
+    const sums = new Float32Array(count);
+    await overTriangles(corners, (from, to) => {
+      for (let i = from; i < to; i += 3) {
+        const a = corners[i]!;
+        const b = corners[i + 1]!;
+        const c = corners[i + 2]!;
+        sums[a]! += curvature[b]! + curvature[c]!;
+        sums[b]! += curvature[c]! + curvature[a]!;
+        sums[c]! += curvature[a]! + curvature[b]!;
+      }
+    });
+    for (let v = 0; v < count; v++) sums[v] = (curvature[v]! + sums[v]! / (edges[v] || 1)) / 2;
+    curvature = sums;
+  }
+  const shade = new Uint8Array(count);
+  const span = hollowEnds - hollowBegins;
+  for (let v = 0; v < count; v++) {
+    const depth = Math.min(Math.max((curvature[v]! - hollowBegins) / span, 0), 1);
+    shade[v] = 255 * Math.sqrt(depth);
+  }
+  return shade;
+}
+
+/** Adds to both ends of an edge how much it rises above the surface there, as a curvature. */
+function addBend(
+  p: Float32Array,
+  n: Float32Array,
+  a: number,
+  b: number,
+  curvature: Float32Array,
+): void {
+  const i = a * 3;
+  const j = b * 3;
+  const x = p[j]! - p[i]!;
+  const y = p[j + 1]! - p[i + 1]!;
+  const z = p[j + 2]! - p[i + 2]!;
+  const scale = 2 / (x * x + y * y + z * z || 1);
+  curvature[a]! += scale * (n[i]! * x + n[i + 1]! * y + n[i + 2]! * z);
+  curvature[b]! -= scale * (n[j]! * x + n[j + 1]! * y + n[j + 2]! * z);
+}
+
+function floats(attribute: BufferAttribute): Float32Array {
+  if (attribute.array instanceof Float32Array && !("isInterleavedBufferAttribute" in attribute)) {
+    return attribute.array;
+  }
+  const { count } = attribute;
+  const plain = new Float32Array(count * 3);
+  for (let i = 0; i < count; i++) {
+    plain.set([attribute.getX(i), attribute.getY(i), attribute.getZ(i)], i * 3);
+  }
+  return plain;
+}
+
+async function overTriangles(
+  corners: ArrayLike<number>,
+  work: (from: number, to: number) => void,
+): Promise<void> {
+  const step = sliceTriangles * 3;
+  for (let from = 0; from < corners.length; from += step) {
+    work(from, Math.min(from + step, corners.length));
+    if (from + step < corners.length) await aBreath();
+  }
+}
+
+/** Lets the browser handle what has come in meanwhile. */
+function aBreath(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}

@@ -1,0 +1,156 @@
+/**
+ * What comes when: the previews of all parts, the first picture, then full detail part by part.
+ * Nothing that fails takes away what is already seen.
+ */
+
+import { DownloadError, type DownloadFailure, download } from "./download";
+import { readSurface } from "./geometry";
+import type { Line } from "./line";
+import type { Part, Parts } from "./parts";
+import { list, progress, size, words } from "./words";
+
+type Detail = "preview" | "full";
+type Failures = Map<Part, DownloadFailure>;
+
+/** How long the first picture waits for the slowest preview once another one is there. */
+const patience = 1500;
+/** More triangles than a phone should be asked to hold without being asked. */
+const manyForAPhone = 3_000_000;
+
+export class Loading {
+  constructor(
+    private readonly parts: Parts,
+    private readonly line: Line,
+    /** Called whenever more can be seen: with the first previews, with late ones, and at full detail. */
+    private readonly reached: (state: "preview" | "full" | "failed") => void,
+  ) {}
+
+  /** Brings what is missing; also the way to try again. */
+  async start(): Promise<void> {
+    this.line.hush("failure");
+    this.line.say("loading", words.loadingPreviews);
+    const failures = await this.previews(this.parts.all.filter(({ detail }) => detail === "none"));
+    this.line.hush("loading");
+    const drawn = this.parts.all.some(({ detail }) => detail !== "none");
+    this.reached(drawn ? "preview" : "failed");
+    this.tellFailures(failures);
+    if (!drawn || [...failures.values()].includes("ended")) return;
+    if (mustSpare(this.parts)) this.offerFull();
+    else await this.full();
+  }
+
+  private offerFull(): void {
+    this.line.say("quality", words.previewOnly, {
+      label: words.fetchFull(size(bytesOf(this.coarse()))),
+      run: () => void this.full(),
+    });
+  }
+
+  private async previews(parts: readonly Part[]): Promise<Failures> {
+    const failures: Failures = new Map();
+    let soon: ReturnType<typeof setTimeout> | undefined;
+    const bring = async (part: Part) => {
+      const failure = await this.bring(part, "preview", () => {});
+      if (failure) failures.set(part, failure);
+      else soon ??= setTimeout(() => this.reached("preview"), patience);
+    };
+    await Promise.all(parts.map(bring));
+    clearTimeout(soon);
+    return failures;
+  }
+
+  private async full(): Promise<void> {
+    const parts = this.coarse().sort((one, other) => precedence(one) - precedence(other));
+    const total = bytesOf(parts);
+    const failures: Failures = new Map();
+    let before = 0;
+    this.line.hush("quality");
+    for (const part of parts) {
+      const tell = (received: number) =>
+        this.line.say("loading", words.loadingFull(progress(before + received, total)));
+      tell(0);
+      const failure = await this.bring(part, "full", tell);
+      if (failure) failures.set(part, failure);
+      if (failure === "ended") break;
+      before += part.scan.full_bytes;
+    }
+    this.line.hush("loading");
+    this.line.hush("failure");
+    this.tellFailures(failures);
+    if (this.coarse().length) return;
+    this.line.say("quality", words.fullDetail);
+    this.reached("full");
+  }
+
+  /** The parts that are not yet seen in full; a part without a preview may still have that. */
+  private coarse(): Part[] {
+    return this.parts.all.filter(({ detail }) => detail !== "full");
+  }
+
+  private async bring(
+    part: Part,
+    detail: Detail,
+    received: (bytes: number) => void,
+  ): Promise<DownloadFailure | undefined> {
+    const { scan } = part;
+    try {
+      const bytes = await download(scan[detail], {
+        received,
+        retrying: () => this.line.say("loading", words.retrying),
+      });
+      const surface = await readSurface(bytes);
+      part.show(surface, scan.full === scan.preview ? "full" : detail);
+      return undefined;
+    } catch (error) {
+      return error instanceof DownloadError ? error.reason : "content";
+    }
+  }
+
+  /** One sentence at a time: first on what cannot be seen at all. */
+  private tellFailures(failures: Failures): void {
+    const [part, why] = worst(failures) ?? [];
+    if (!part || !why) return;
+    if (why === "ended") {
+      this.line.say("failure", words.ended);
+      return;
+    }
+    const unseen = part.detail === "none";
+    const alike = [...failures].filter(
+      ([other, reason]) => reason === why && (other.detail === "none") === unseen,
+    );
+    const labels = list(alike.map(([{ scan }]) => scan.label));
+    const sentence = unseen ? words.previewFailed : words.fullFailed;
+    this.line.say("failure", sentence(labels, why), {
+      label: words.tryAgain,
+      run: () => void this.start(),
+    });
+  }
+}
+
+function worst(failures: Failures): [Part, DownloadFailure] | undefined {
+  return [...failures].find(([{ detail }]) => detail === "none") ?? [...failures][0];
+}
+
+/** Full detail comes first where the question is: the design, the prepared jaw, its antagonist, the bite. */
+function precedence({ scan: { role } }: Part): number {
+  if (/design|crown|cad|wax/.test(role)) return 0;
+  if (/prep|die/.test(role)) return 1;
+  if (/bite|buccal/.test(role)) return 3;
+  return 2;
+}
+
+function bytesOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, { scan }) => sum + scan.full_bytes, 0);
+}
+
+/** Whether the visitor's device asks, or must be presumed, to be spared. */
+function mustSpare({ all }: Parts): boolean {
+  const device = navigator as Navigator & {
+    connection?: { saveData?: boolean };
+    deviceMemory?: number;
+  };
+  if (device.connection?.saveData || (device.deviceMemory ?? 8) <= 4) return true;
+  const triangles = all.reduce((sum, { scan }) => sum + scan.triangles, 0);
+  return matchMedia("(pointer: coarse)").matches && triangles > manyForAPhone;
+}
+

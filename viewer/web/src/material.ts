@@ -1,0 +1,57 @@
+/** How a scan's surface looks: matte, its own colours or its role's, hollows darkened, ghostly when asked. */
+
+import { Color, DoubleSide, MeshBasicMaterial, MeshStandardMaterial } from "three";
+
+const design = 0x7fb3d5;
+const bite = 0x9aa5b1;
+const stone = 0xe3dacb;
+
+export function scanMaterial(role: string, ownColours: boolean): MeshStandardMaterial {
+  const material = new MeshStandardMaterial({
+    color: ownColours ? 0xffffff : roleColour(role),
+    vertexColors: ownColours,
+    roughness: 0.7,
+    metalness: 0,
+    side: DoubleSide,
+    forceSinglePass: true,
+  });
+  material.onBeforeCompile = (shader) => {
+    shader.vertexShader = shader.vertexShader
+      .replace("#include <common>", "#include <common>\nattribute float hollow;\nvarying float vHollow;")
+      .replace("#include <begin_vertex>", "#include <begin_vertex>\nvHollow = hollow;");
+    shader.fragmentShader = shader.fragmentShader
+      .replace("#include <common>", "#include <common>\nvarying float vHollow;")
+      .replace("#include <color_fragment>", `#include <color_fragment>\n${darkenHollows}`);
+  };
+  return material;
+}
+
+const darkenHollows = `
+  diffuseColor.rgb *= mix(vec3(1.0), vec3(0.30, 0.25, 0.23), vHollow);
+  if (!gl_FrontFacing) diffuseColor.rgb *= 0.8;
+`;
+
+/** Drawn just before a see-through scan, into depth alone, so that only its nearest surface shows. */
+export function depthMaterial(): MeshBasicMaterial {
+  return new MeshBasicMaterial({
+    colorWrite: false,
+    transparent: true,
+    side: DoubleSide,
+    forceSinglePass: true,
+    polygonOffset: true,
+    polygonOffsetFactor: 1,
+    polygonOffsetUnits: 1,
+  });
+}
+
+/** What stands for the scan in the list: its one colour, or gum over enamel where it brings its own. */
+export function swatch(role: string, ownColours: boolean): string {
+  if (ownColours) return "linear-gradient(#d98b86 50%, #efe6d2 50%)";
+  return `#${roleColour(role).getHexString()}`;
+}
+
+function roleColour(role: string): Color {
+  if (/design|crown|cad|wax/.test(role)) return new Color(design);
+  if (/bite|buccal/.test(role)) return new Color(bite);
+  return new Color(stone);
+}
