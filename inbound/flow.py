@@ -24,7 +24,7 @@ from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
 from inbound.cases.subject import read_subject
 from inbound.door.receive import ADDRESS
-from inbound.mail.attachments import attachments
+from inbound.mail.attachments import Attachment, attachments
 from inbound.mail.parts import split
 from inbound.mail.skeleton import Contents, read_contents
 from inbound.scans.child import Children
@@ -61,7 +61,7 @@ async def read_mail(house: House, mail_id: str) -> bool:
     if mail.state is not MailState.RECEIVED:
         return False
     try:
-        contents, has_scans = await house.threads.run(_look_into, house, mail_id)
+        contents, files = await house.threads.run(_look_into, house, mail_id)
     except Refusal as refusal:
         await _refuse(house, mail, str(refusal))
         await discard_mail(house, mail_id)
@@ -71,7 +71,7 @@ async def read_mail(house: House, mail_id: str) -> bool:
         await _file_away(house, mail, kind)
         await discard_mail(house, mail_id)
         return False
-    state = await _act(house, mail, contents, has_scans=has_scans)
+    state = await _act(house, mail, contents, files)
     house.poke()
     if state is MailState.DONE:
         await discard_mail(house, mail_id)
@@ -83,14 +83,13 @@ async def discard_mail(house: House, mail_id: str) -> None:
     await house.threads.run(house.spool.discard, mail_id)
 
 
-def _look_into(house: House, mail_id: str) -> tuple[Contents, bool]:
+def _look_into(house: House, mail_id: str) -> tuple[Contents, list[Attachment]]:
     with house.spool.open(mail_id) as mail:
         root = split(mail)
-        found = attachments(mail, root)
-        return read_contents(mail, root), any(file.format in _SHAREABLE for file in found)
+        return read_contents(mail, root), attachments(mail, root)
 
 
-async def _act(house: House, mail: Mail, contents: Contents, *, has_scans: bool) -> MailState:
+async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachment]) -> MailState:
     """Acts on a person's mail in one transaction; returns the state that the mail has then."""
     async with house.database.write() as connection:
         known = await cases.find(connection, case_id_of(mail.id))
@@ -99,12 +98,13 @@ async def _act(house: House, mail: Mail, contents: Contents, *, has_scans: bool)
             return MailState.RECEIVED if preparing else MailState.DONE
         member = await labs.member(connection, mail.member_id)
         case = await _case_of_thread(connection, mail)
-        if case is None and has_scans:
+        if case is None and any(file.format in _SHAREABLE for file in files):
             subject = read_subject(contents.subject)
             opened = await open_case(house, connection, mail, member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
-        talk = Talk(house, connection, mail, member, contents, house.clock.now())
+        left_out = [share.left_out(file.name, file.format) for file in files]
+        talk = Talk(house, connection, mail, member, contents, left_out, house.clock.now())
         await converse(talk, case)
         return MailState.DONE
 

@@ -33,20 +33,22 @@ class SmtpRelay:
         )
 
     async def send(self, posting: Posting) -> str:
+        client = aiosmtplib.SMTP(
+            hostname=self.host,
+            port=self.port,
+            username=self.user,
+            password=self.password,
+            use_tls=self.tls,
+            # A password never goes out in the clear; without one, TLS is taken when it is offered.
+            start_tls=True if self.user and not self.tls else None,
+            tls_context=self._trust(),
+            timeout=TIMEOUT,
+        )
         try:
-            _, answer = await aiosmtplib.send(
-                posting.data,
-                sender=posting.sender,
-                recipients=[posting.recipient],
-                hostname=self.host,
-                port=self.port,
-                username=self.user,
-                password=self.password,
-                use_tls=self.tls,
-                start_tls=None if not self.user else (not self.tls or None),
-                tls_context=self._trust(),
-                timeout=TIMEOUT,
-            )
+            async with client:
+                _, answer = await client.sendmail(
+                    posting.sender, [posting.recipient], posting.data
+                )
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _by_code(error.recipients[0].code, error.recipients[0].message) from None
         except aiosmtplib.SMTPResponseException as error:

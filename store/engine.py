@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from sqlalchemy import event
 
@@ -34,6 +35,7 @@ STRANDED_AFTER = 60_000  # ms without a sign of life from a flow that does not r
 KEPT_DAYS = 30
 
 R = TypeVar("R")
+log = structlog.get_logger()
 # step(function, *arguments) -> what the function returns, kept.
 Step = Callable[..., Awaitable[Any]]
 Flow = Callable[[Step, str], Awaitable[None]]
@@ -66,6 +68,9 @@ class Engine:
             self.running[f"{kind}-{row_id}"] = task
             try:
                 await flow(_step, row_id)
+            except Exception:
+                log.exception("flow raised", kind=kind, row=row_id)
+                raise
             finally:
                 self.running.pop(f"{kind}-{row_id}", None)
 
@@ -82,7 +87,8 @@ class Engine:
             SettingsError: another process works on this data folder.
         """
         self._take_lock()
-        logging.getLogger("dbos").setLevel(logging.ERROR)
+        # It prints what a flow raised, addresses included; we log that ourselves, scrubbed.
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)
         engine = sa.create_engine(f"sqlite:///{self.path}", pool_size=20)
         _tune(engine)
         config = DBOSConfig(
@@ -91,7 +97,7 @@ class Engine:
             system_database_engine=engine,
             application_version=VERSION,
             executor_id="node-1",
-            log_level="ERROR",
+            log_level="CRITICAL",
             run_migrations=True,
         )
         DBOS(config=config)

@@ -54,6 +54,11 @@ class _Taken:
     left_out: list[str] = field(default_factory=list)
 
 
+def left_out(name: str, kind: Format) -> str:
+    """The sentence about an attachment that is no scan."""
+    return f"{name} {_LEFT_OUT.get(kind, f'is not a scan. {_NOT_SHARED}')}"
+
+
 # ---------------------------------------------------------------- step: take the files
 
 
@@ -158,8 +163,7 @@ class _Shelf:
             await self._store(name, out.pieces())
 
     def _leave_out(self, name: str, kind: Format) -> None:
-        sentence = _LEFT_OUT.get(kind, f"is not a scan. {_NOT_SHARED}")
-        self.taken.left_out.append(f"{name} {sentence}")
+        self.taken.left_out.append(left_out(name, kind))
 
     def _make_names_distinct(self) -> None:
         names = distinct([scan["original_name"] for scan in self.taken.stored])

@@ -33,6 +33,7 @@ class Talk:
     mail: Mail
     member: Member
     contents: Contents
+    left_out: list[str]  # a sentence for each attached file that is no scan
     now: int
 
 
@@ -219,12 +220,13 @@ def _help(talk: Talk, case: Case | None) -> dict[str, Any]:
             "Your reply begins with no command, so nothing was done and nobody was told."
         )
     else:
+        sentences += talk.left_out
         sentences.append(
             "No scan was found in your mail. Attach STL, PLY, OBJ, or ZIP of these, and write the"
             " reviewer's address and the case number in the subject."
         )
     return {
-        "heading": "What you can say",
+        "heading": "Nothing was shared" if talk.left_out else "What you can say",
         "sentences": sentences,
         "commands": _command_rows(),
     }
