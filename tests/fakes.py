@@ -59,10 +59,10 @@ class Inbox:
             self.arrived.notify_all()
         return waiting.pop(0) if waiting else "250 2.0.0 kept"
 
-    async def wait_for(self, enough: Callable[[list[EmailMessage]], bool]) -> list[EmailMessage]:
-        async with asyncio.timeout(PATIENCE), self.arrived:
+    async def wait_for(self, enough: Callable[[list[EmailMessage]], bool]) -> None:
+        """Waits until the letters that have arrived are enough; the caller sets the time limit."""
+        async with self.arrived:
             await self.arrived.wait_for(lambda: enough(self.letters))
-        return self.letters
 
     async def attempted(self, to: str, times: int, within: float = 0.5) -> bool:
         """Whether a recipient's letters have been brought so many times, waited for a moment."""
@@ -88,7 +88,8 @@ class Inbox:
             ]
 
         try:
-            await self.wait_for(lambda _: len(found()) >= count)
+            async with asyncio.timeout(PATIENCE):
+                await self.wait_for(lambda _: len(found()) >= count)
         except TimeoutError:
             kinds = [(one["X-Scanpost-Kind"], one["X-Envelope-To"]) for one in self.letters]
             raise AssertionError(f"no letter {kind!r} to {to}; there are {kinds}") from None
