@@ -15,6 +15,8 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
+import types
 from collections.abc import Iterable, Iterator
 from multiprocessing import forkserver, reduction
 from multiprocessing.context import ForkServerProcess
@@ -78,7 +80,8 @@ class Memory:
 class Children:
     """Runs jobs (inbound/scans/jobs.py), as many at once as there are cores."""
 
-    def __init__(self, at_once: int | None = None) -> None:
+    def __init__(self, at_once: int | None = None, nursery: str = "inbound.scans.nursery") -> None:
+        self.nursery = nursery
         self.context = multiprocessing.get_context("forkserver")
         self.room = asyncio.Semaphore(at_once or os.cpu_count() or 1)
         self.alive: set[ForkServerProcess] = set()
@@ -91,7 +94,7 @@ class Children:
         # More threads than one only cost memory where every child has a core.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        self.context.set_forkserver_preload(["inbound.scans.nursery"])
+        self.context.set_forkserver_preload([self.nursery])
         await self.run("nothing", [], 0)
 
     async def run(
@@ -136,7 +139,8 @@ class Children:
         process = self.context.Process(
             target=_work, args=(job, handles, len(inputs), json.dumps(arguments)), daemon=True
         )
-        process.start()
+        with _without_main():
+            process.start()
         ended = loop.create_future()
         loop.add_reader(process.sentinel, _settle, ended)
         self.alive.add(process)
@@ -173,6 +177,17 @@ class Children:
             raise ScanRefused(f"is too large to be prepared here. {_SMALLER}")
         if end in _CRASHES:
             raise ScanRefused("cannot be read: its content makes the reader fail. Export it again.")
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """A child would import the program that started us once more (600 ms): it needs none of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 _SMALLER = "Export it with fewer triangles."

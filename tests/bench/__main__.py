@@ -1,0 +1,32 @@
+"""The speed and memory table: python -m tests.bench [row]; writes build/bench.json."""
+
+import json
+import sys
+from pathlib import Path
+
+from tests.bench import answer_45mb
+
+ROWS = {"answer-45mb": answer_45mb.measure}
+OUT = Path("build/bench.json")
+
+
+def main(only: str | None = None) -> int:
+    """Measures all rows, or those whose name begins with `only`; returns 1 if one does not hold."""
+    rows = []
+    for name, measure in ROWS.items():
+        if only is None or name.startswith(only):
+            rows += measure()
+    for row in rows:
+        mark = "holds" if row["holds"] else "FALLS SHORT"
+        print(
+            f"{row['name']:22} ours {row['ours']:9.2f} {row['unit']:6} "
+            f"{row['peer']} {row['theirs']:9.2f} {row['unit']:6} "
+            f"{row['ratio']:6.2f}x (reach {row['reach']}) {mark}"
+        )
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0 if rows and all(row["holds"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))
