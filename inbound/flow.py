@@ -16,6 +16,9 @@ Every step may run twice. Which of them a crash cut short is the engine's knowle
 in the rows.
 """
 
+import email.parser
+from email.header import decode_header, make_header
+
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,9 +26,8 @@ from inbound.cases import share
 from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
 from inbound.cases.subject import read_subject
-from inbound.door.receive import ADDRESS
 from inbound.mail.attachments import Attachment, attachments
-from inbound.mail.parts import split
+from inbound.mail.parts import HEADER_LIMIT, split
 from inbound.mail.skeleton import Contents, read_contents
 from inbound.scans.child import Children
 from inbound.scans.sniff import Format
@@ -36,11 +38,11 @@ from store.errors import Refusal
 from store.house import House
 from store.model import Case, CaseState, Mail, MailState, Member
 from store.records import access, cases, labs, mails, outbox
-from store.tokens import Purpose
+from store.tokens import ADDRESS, Purpose
 
 log = structlog.get_logger()
-# What makes a mail a share: a picture or a text alone does not.
-_SHAREABLE = share.SCANS | {Format.ZIP, Format.HPS, Format.DICOM, Format.THREEMF, Format.GLB}
+# What makes a mail a share. Other files alone are answered at once, not asked about.
+_SHAREABLE = share.SCANS | {Format.ZIP}
 
 
 async def mail_flow(house: House, children: Children, step: Step, mail_id: str) -> None:
@@ -98,13 +100,19 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
             return MailState.RECEIVED if preparing else MailState.DONE
         member = await labs.member(connection, mail.member_id)
         case = await _case_of_thread(connection, mail)
-        if case is None and any(file.format in _SHAREABLE for file in files):
-            subject = read_subject(contents.subject)
+        has_scans = any(file.format in _SHAREABLE for file in files)
+        if case is None and has_scans:
+            subject = read_subject(contents.subject, house.settings.domain)
             opened = await open_case(house, connection, mail, member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
-        left_out = [share.left_out(file.name, file.format) for file in files]
-        talk = Talk(house, connection, mail, member, contents, left_out, house.clock.now())
+        left_out = [
+            share.left_out(file.name, file.format)
+            for file in files
+            if file.format not in _SHAREABLE
+        ]
+        now = house.clock.now()
+        talk = Talk(house, connection, mail, member, contents, left_out, has_scans, now)
         await converse(talk, case)
         return MailState.DONE
 
@@ -123,13 +131,25 @@ async def _case_of_thread(connection: AsyncConnection, mail: Mail) -> Case | Non
 async def _refuse(house: House, mail: Mail, sentence: str) -> None:
     """A mail that cannot be read as it is: its author, who is a member, hears why."""
     now = house.clock.now()
+    subject = await house.threads.run(_subject_of, house, mail.id)
     async with house.database.write() as connection:
         member: Member = await labs.member(connection, mail.member_id)
         context = {"heading": "Not done", "sentences": [sentence], "case": None}
-        draft = reply_letter(mail, "", member.address, member.name, "notice", context)
+        draft = reply_letter(mail, subject, member.address, member.name, "notice", context)
         await outbox.write(connection, draft, house.settings.domain, now)
         await mails.settle(connection, mail.id, MailState.DONE, "refused")
     house.poke()
+
+
+def _subject_of(house: House, mail_id: str) -> str:
+    """The subject alone, of a mail whose parts cannot be read."""
+    with house.spool.open(mail_id) as mail:
+        header = mail.read(0, HEADER_LIMIT).partition(b"\r\n\r\n")[0]
+    raw = email.parser.BytesHeaderParser().parsebytes(header).get("subject", "")
+    try:
+        return str(make_header(decode_header(str(raw))))
+    except (LookupError, UnicodeDecodeError, ValueError):
+        return ""
 
 
 async def _file_away(house: House, mail: Mail, kind: Kind) -> None:

@@ -27,6 +27,9 @@ from store.tokens import Purpose
 PRODUCT = "scanpost"
 LONGEST_SUBJECT = 200
 MOST_REFERENCES = 20
+# A Message-ID longer than a line would be written as an encoded word, and no longer be one.
+_LONG_LINES = SMTP.clone(max_line_length=998)
+_MESSAGE_ID = re.compile(r"<[!-=?-~]{1,900}>")
 _BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _ENVIRONMENT = Environment(
     loader=PackageLoader("templates", "."),
@@ -71,7 +74,8 @@ async def compose(house: House, letter: Letter) -> Posting:
             disposition="inline",
             filename="scans.png",
         )
-    return Posting(letter.id, wires.envelope_sender, letter.recipient, mail.as_bytes())
+    data = mail.as_bytes(policy=_LONG_LINES)
+    return Posting(letter.id, wires.envelope_sender, letter.recipient, data)
 
 
 def clean(value: str) -> str:
@@ -147,10 +151,10 @@ def _headers(house: House, letter: Letter, wires: _Wires) -> EmailMessage:
     mail["Subject"] = clean(letter.subject)[:LONGEST_SUBJECT]
     mail["Date"] = datetime.fromtimestamp(letter.created_at / 1000, UTC)
     mail["Message-ID"] = letter.message_id
-    if letter.in_reply_to:
-        mail["In-Reply-To"] = clean(letter.in_reply_to)
-    if letter.thread:
-        chain = [clean(one) for one in dict.fromkeys(letter.thread)]
+    if _MESSAGE_ID.fullmatch(letter.in_reply_to):
+        mail["In-Reply-To"] = letter.in_reply_to
+    chain = [one for one in dict.fromkeys(letter.thread) if _MESSAGE_ID.fullmatch(one)]
+    if chain:
         mail["References"] = " ".join(chain[:1] + chain[1:][-MOST_REFERENCES:])
     # RFC 3834 5: an answer, or a letter nobody wrote by hand; neither wants a robot's reply.
     mail["Auto-Submitted"] = "auto-replied" if letter.in_reply_to else "auto-generated"

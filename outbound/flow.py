@@ -30,7 +30,11 @@ async def deliver(house: House, relay: Relay, letter_id: str) -> None:
     """One attempt at one letter."""
     async with house.database.read() as connection:
         letter = await outbox.letter(connection, letter_id)
+        revoked = await _is_for_somebody_revoked(connection, letter)
     if letter.state is not LetterState.DUE:
+        return
+    if revoked:
+        await _withdraw(house, letter)
         return
     posting = await compose(house, letter)
     try:
@@ -48,6 +52,21 @@ def pause_after(tries: int) -> int:
     return min(LONGEST_PAUSE, FIRST_PAUSE << min(tries, 10))
 
 
+async def _is_for_somebody_revoked(connection: AsyncConnection, letter: Letter) -> bool:
+    if letter.kind != "share" or letter.person_id is None:
+        return False
+    person = await access.person(connection, letter.person_id)
+    return person is not None and person.revoked_at is not None
+
+
+async def _withdraw(house: House, letter: Letter) -> None:
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        await outbox.settle(
+            connection, letter.id, LetterState.WITHDRAWN, "the link was revoked", now
+        )
+
+
 async def _put_off(house: House, letter: Letter, answer: str) -> None:
     now = house.clock.now()
     if now - letter.created_at > PATIENCE:
@@ -63,6 +82,7 @@ async def _refused(house: House, letter: Letter, answer: str) -> None:
     log.warning("letter refused", letter=letter.id, kind=letter.kind)
     async with house.database.write() as connection:
         await outbox.settle(connection, letter.id, LetterState.REFUSED, answer, now)
+        await _record(connection, letter, "refused", now)
         if letter.kind == "share" and letter.case_id:
             draft = await _tell_owner(connection, letter, answer)
             await outbox.write(connection, draft, house.settings.domain, now)
@@ -79,7 +99,7 @@ async def _tell_owner(connection: AsyncConnection, letter: Letter, answer: str) 
         kind="undelivered",
         recipient=owner.address,
         recipient_name=owner.name,
-        subject=f"Re: {case.subject}",
+        subject=case.subject if case.subject.lower().startswith("re:") else f"Re: {case.subject}",
         context={"name": case.name, "reviewer": letter.recipient, "answer": answer[:300]},
         case_id=case.id,
         person_id=person.id,
@@ -92,11 +112,17 @@ async def _sent(house: House, letter: Letter, answer: str) -> None:
     now = house.clock.now()
     async with house.database.write() as connection:
         await outbox.settle(connection, letter.id, LetterState.SENT, answer[:300], now)
-        await audit.record(
-            connection,
-            now,
-            "scanpost",
-            f"letter sent: {letter.kind}",
-            case_id=letter.case_id,
-            to=letter.recipient,
-        )
+        await _record(connection, letter, "sent", now)
+
+
+async def _record(connection: AsyncConnection, letter: Letter, what: str, now: int) -> None:
+    case = await cases.case(connection, letter.case_id) if letter.case_id else None
+    await audit.record(
+        connection,
+        now,
+        "scanpost",
+        f"letter {what}: {letter.kind}",
+        lab_id=case.lab_id if case else None,
+        case_id=letter.case_id,
+        to=letter.recipient,
+    )

@@ -18,6 +18,7 @@ class SmtpRelay:
     host: str
     port: int
     tls: bool
+    trust: ssl.SSLContext
     user: str | None = None
     password: str | None = None
 
@@ -28,6 +29,7 @@ class SmtpRelay:
             host=url.hostname or "",
             port=url.port or (465 if tls else 25),
             tls=tls,
+            trust=_trust(url.hostname or ""),
             user=unquote(url.username) if url.username else None,
             password=unquote(url.password) if url.password else None,
         )
@@ -41,29 +43,29 @@ class SmtpRelay:
             use_tls=self.tls,
             # A password never goes out in the clear; without one, TLS is taken when it is offered.
             start_tls=True if self.user and not self.tls else None,
-            tls_context=self._trust(),
+            tls_context=self.trust,
             timeout=TIMEOUT,
         )
         try:
             async with client:
-                _, answer = await client.sendmail(
-                    posting.sender, [posting.recipient], posting.data
-                )
+                _, answer = await client.sendmail(posting.sender, [posting.recipient], posting.data)
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _by_code(error.recipients[0].code, error.recipients[0].message) from None
-        except aiosmtplib.SMTPResponseException as error:
+        except aiosmtplib.SMTPDataError as error:
             raise _by_code(error.code, error.message) from None
-        except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as error:
-            raise RelayBusy(f"The relay {self.host} cannot be reached: {error}") from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            # Greeting, login or sender refused: that is about us, and no letter's fault.
+            raise RelayBusy(f"The relay {self.host} does not serve us: {error}") from None
         return answer
 
-    def _trust(self) -> ssl.SSLContext:
-        """A relay on this machine may have a certificate that nobody signed."""
-        context = ssl.create_default_context()
-        if _is_loopback(self.host):
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+
+def _trust(host: str) -> ssl.SSLContext:
+    """A relay on this machine may have a certificate that nobody signed."""
+    context = ssl.create_default_context()
+    if _is_loopback(host):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _by_code(code: int, message: str) -> LetterRefused | RelayBusy:

@@ -7,6 +7,7 @@ first, then the flows, which the next start takes up again, then the children, t
 import asyncio
 import functools
 import signal
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -24,6 +25,7 @@ from store.blobs.keys import Keys
 from store.blobs.spool import Spool
 from store.clock import Clock, MovedClock, SystemClock
 from store.engine import Engine
+from store.errors import SettingsError
 from store.house import House
 from store.records import mails
 from store.records.database import Database
@@ -32,7 +34,9 @@ from store.sweep import Sweep
 from store.threads import Threads
 from viewer.app import make_app
 
-MAILS_AT_ONCE = 4
+# Heavy work waits for a child's place (Children.room), so that a REVOKE never waits behind a mesh.
+MAILS_AT_ONCE = 16
+DATABASE = "scanpost.db"
 LETTERS_AT_ONCE = 8
 CASES_AT_ONCE = 2
 log = structlog.get_logger()
@@ -44,16 +48,25 @@ async def open_house(settings: Settings) -> House:
     if settings.test_clock_file:
         clock = MovedClock(settings.test_clock_file)
     folder = settings.data_dir
-    keys = Keys.load(settings.master_key_file or folder / "master.key")
+    keys = _keys(settings.master_key_file or folder / "master.key", folder / DATABASE)
     return House(
         settings=settings,
         clock=clock,
-        database=await Database.open(folder / "scanpost.db"),
+        database=await Database.open(folder / DATABASE),
         spool=Spool(folder / "spool", keys),
         blobs=FolderBlobs(folder / "objects"),
         keys=keys,
         threads=Threads(),
     )
+
+
+def _keys(path: Path, database: Path) -> Keys:
+    """The master key, made at the very first start only: a new one would lose every case there is."""
+    if database.exists() and not path.exists():
+        raise SettingsError(
+            f"The master key {path} is missing, and {database} needs it. Put it back."
+        )
+    return Keys.load(path)
 
 
 async def close_house(house: House) -> None:
@@ -79,15 +92,16 @@ class Server:
         self._add_flows()
 
     async def start(self) -> None:
+        self.engine.take_lock()
         await self._clean_spool()
         await self.children.warm()
         await self.engine.start()
+        await self.smtp.open()
         await self.web.setup()
         host, port = host_and_port(self.house.settings.web_listen)
         site = web.TCPSite(self.web, host, port)
         await site.start()
         self.web_port = self.web.addresses[0][1]
-        await self.smtp.open()
         self.sweeping = asyncio.create_task(self.sweep.run())
         log.info("ready", smtp=f"{self.smtp.host}:{self.smtp.port}", web=f"{host}:{self.web_port}")
 
@@ -107,7 +121,9 @@ class Server:
     def _add_flows(self) -> None:
         house = self.house
         mail = functools.partial(mail_flow, house, self.children)
-        letter = functools.partial(letter_flow, house, relay_of(house.settings.relay))
+        letter = functools.partial(
+            letter_flow, house, relay_of(house.settings.relay, house.threads)
+        )
         self.engine.add_flow("mail", mail, MAILS_AT_ONCE)
         self.engine.add_flow("letter", letter, LETTERS_AT_ONCE)
         self.engine.add_flow("case", functools.partial(case_flow, house), CASES_AT_ONCE)

@@ -1,5 +1,6 @@
 """The demo's mailbox: a loopback page that shows the letters that were sent, and replies to them."""
 
+import asyncio
 import email
 import html
 import smtplib
@@ -108,12 +109,16 @@ class LettersPage:
         letter = self._read(request.match_info["id"])
         line = str((await request.post()).get("line", ""))[:500]
         mail = self._reply_mail(letter, line)
-        with smtplib.SMTP("127.0.0.1", self.smtp_port) as client:
-            client.sendmail(mail["From"], [str(letter["Reply-To"])], mail.as_bytes())
+        # In a thread: the server that answers runs on this loop.
+        await asyncio.get_running_loop().run_in_executor(None, self._send, mail)
         return _page(
             "<h1>Sent</h1><p>The answer is there in a moment.</p>"
             '<meta http-equiv="refresh" content="2; url=/"><p><a href="/">All letters</a></p>'
         )
+
+    def _send(self, mail: EmailMessage) -> None:
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=30) as client:
+            client.sendmail(str(mail["From"]), [str(mail["To"])], mail.as_bytes())
 
     def _reply_mail(self, letter: EmailMessage, line: str) -> EmailMessage:
         mail = EmailMessage(policy=SMTP)

@@ -5,23 +5,25 @@ Runs twice without harm: the case's state says that it has ended, `due_at` that 
 
 from store.house import House, case_prefix
 from store.model import CaseState
-from store.records import access, audit, cases, outbox, work
+from store.records import access, audit, cases, outbox
 
 # What a case becomes when its time is over, by what it was.
 AFTER = {
     CaseState.OPEN: CaseState.EXPIRED,
     CaseState.WAITING: CaseState.UNANSWERED,
-    CaseState.PREPARING: CaseState.EXPIRED,
+    CaseState.PREPARING: CaseState.BROKEN,
 }
 
 
-async def close(house: House, case_id: str) -> None:
-    """Marks a case as ended, and the sessions of its people with it."""
+async def close(house: House, case_id: str) -> bool:
+    """Marks a case as ended, and the sessions of its people with it; False if it goes on."""
     now = house.clock.now()
     async with house.database.write() as connection:
         case = await cases.case(connection, case_id)
         if case.state not in AFTER:
-            return
+            return True
+        if not case.is_due(now):
+            return False  # extended, or answered, since this flow was queued
         await cases.move(connection, case_id, AFTER[case.state], ended_at=now)
         owner = await access.owner_of(connection, case_id)
         for person in [owner, *await access.reviewers_of(connection, case_id)]:
@@ -35,10 +37,14 @@ async def close(house: House, case_id: str) -> None:
             lab_id=case.lab_id,
             case_id=case_id,
         )
+    return True
 
 
 async def destroy(house: House, case_id: str) -> int:
-    """Destroys a case's key and objects and looks that they are gone; returns how many there were."""
+    """Destroys a case's key and objects and looks that they are gone; returns how many there were.
+
+    The row stays due: whoever tells the owner takes it off.
+    """
     async with house.database.write() as connection:
         case = await cases.case(connection, case_id)
         await cases.destroy_key(connection, case_id)
@@ -54,7 +60,6 @@ async def destroy(house: House, case_id: str) -> int:
             case_id=case_id,
             objects=gone,
         )
-        await work.reschedule(connection, "case", case_id, None)
     return gone
 
 

@@ -6,7 +6,7 @@ Rows are the truth: the sweep starts flow `kind-row-attempt`, and starting one t
 
 What DBOS taught (docs/decisions.md): the version is a constant, or a deploy strands the work in
 flight; its SQLite needs WAL and FULL, in a file of its own; only one process may run one executor's
-work, so `start` holds a lock on the data folder; and a flow that is cancelled at shutdown must end in
+work, so `take_lock` comes first; and a flow that is cancelled at shutdown must end in
 CancelledError, which DBOS does not record: the next start takes it up again.
 """
 
@@ -33,6 +33,7 @@ VERSION = "flow-1"  # Raise it only when the order of steps in a flow changes in
 POLLING = 0.25  # seconds; each queue asks SQLite that often (measured: docs/decisions.md)
 STRANDED_AFTER = 60_000  # ms without a sign of life from a flow that does not run here
 KEPT_DAYS = 30
+_UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
 
 R = TypeVar("R")
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ Flow = Callable[[Step, str], Awaitable[None]]
 class Standing(StrEnum):
     UNKNOWN = "unknown"  # Never started.
     MOVING = "moving"  # Waits in its queue, runs, or will be recovered.
+    OUTDATED = "outdated"  # Of an older version of the steps: a new attempt takes its place.
     STRANDED = "stranded"  # Was running somewhere that is no more.
     ENDED = "ended"  # Returned.
     FAILED = "failed"  # Raised, or was recovered too often.
@@ -65,6 +67,8 @@ class Engine:
         async def workflow(row_id: str) -> None:
             task = asyncio.current_task()
             assert task is not None
+            if self.stopping:
+                raise asyncio.CancelledError  # left for the next start
             self.running[f"{kind}-{row_id}"] = task
             try:
                 await flow(_step, row_id)
@@ -80,16 +84,30 @@ class Engine:
         self.workflows[kind] = decorate(workflow)
         self.concurrency[kind] = concurrency
 
-    async def start(self) -> None:
-        """Takes up what an earlier process left, then new work.
+    def take_lock(self) -> None:
+        """Makes this process the only one that works on the data folder.
 
         Raises:
-            SettingsError: another process works on this data folder.
+            SettingsError: another one does.
         """
-        self._take_lock()
+        self.lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(self.lock_path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise SettingsError(
+                f"Another scanpost works on {self.lock_path.parent}. Stop it first, or give this one"
+                " a data folder of its own (SCANPOST_DATA_DIR)."
+            ) from None
+        self.lock = lock
+
+    async def start(self) -> None:
+        """Takes up what an earlier process left, then new work; the lock must have been taken."""
+        assert self.lock is not None
         # It prints what a flow raised, addresses included; we log that ourselves, scrubbed.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
-        engine = sa.create_engine(f"sqlite:///{self.path}", pool_size=20)
+        engine = sa.create_engine(f"sqlite:///{self.path}", pool_size=20, hide_parameters=True)
         _tune(engine)
         config = DBOSConfig(
             name="scanpost",
@@ -117,13 +135,12 @@ class Engine:
         status = await DBOS.get_workflow_status_async(flow_id)
         if status is None:
             return Standing.UNKNOWN
-        if status.status == "SUCCESS":
-            return Standing.ENDED
-        if status.status in ("ENQUEUED", "DELAYED"):
-            return Standing.MOVING
-        if status.status != "PENDING":
-            return Standing.FAILED
-        if f"{kind}-{row_id}" in self.running or not _silent(status.updated_at):
+        if status.status not in _UNFINISHED:
+            return Standing.ENDED if status.status == "SUCCESS" else Standing.FAILED
+        if status.app_version != VERSION:
+            return Standing.OUTDATED
+        runs_here = f"{kind}-{row_id}" in self.running
+        if status.status != "PENDING" or runs_here or not _silent(status.updated_at):
             return Standing.MOVING
         return Standing.STRANDED
 
@@ -157,19 +174,6 @@ class Engine:
         await asyncio.get_running_loop().run_in_executor(None, _destroy)
         os.close(self.lock)
         self.lock = None
-
-    def _take_lock(self) -> None:
-        self.lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.lock = os.open(self.lock_path, os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self.lock)
-            self.lock = None
-            raise SettingsError(
-                f"Another scanpost works on {self.lock_path.parent}. Stop it first, or give this one"
-                " a data folder of its own (SCANPOST_DATA_DIR)."
-            ) from None
 
 
 async def _step(function: Callable[..., Coroutine[Any, Any, R]], *arguments: Any) -> R:

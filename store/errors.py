@@ -3,7 +3,6 @@
 ScanpostError                 a sentence that may be shown to the person concerned
 ├── SettingsError             a setting is missing or cannot be used
 ├── Refusal                   what was asked for cannot be done; the asker is told why
-│   ├── SenderRefused         this sender may not do this here
 │   ├── MailRefused           the mail cannot be taken (SMTP 5xx with an enhanced code)
 │   ├── ScanRefused           one file cannot be used as a scan; its neighbours can
 │   ├── CommandRefused        a command was understood and may not be carried out
@@ -28,10 +27,6 @@ class SettingsError(ScanpostError):
 
 
 class Refusal(ScanpostError):
-    pass
-
-
-class SenderRefused(Refusal):
     pass
 
 

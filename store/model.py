@@ -29,6 +29,7 @@ class CaseState(StrEnum):
     OPEN = "open"  # Links work.
     FAILED = "failed"  # Not one scan could be used; nothing was shared.
     UNANSWERED = "unanswered"  # Nobody named a reviewer in time; nothing was shared.
+    BROKEN = "broken"  # A fault of ours: nothing was shared, the operator has been told.
     EXPIRED = "expired"  # Its time ran out: links dead, objects and key destroyed.
 
 
@@ -94,6 +95,7 @@ class Mail(Row):
     case_id: str | None
     due_at: int | None
     attempt: int
+    failures: int
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,10 @@ class Case(Row):
     thread: list[str]  # Message-IDs, oldest first, for References
     due_at: int | None
     attempt: int
+
+    def is_due(self, now: int) -> bool:
+        """Whether something is to be done about it now; a command may have moved the moment."""
+        return self.due_at is not None and self.due_at <= now
 
     def is_open(self, now: int) -> bool:
         """Whether links of this case work: asked again at every read."""

@@ -10,6 +10,7 @@ import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -74,11 +75,16 @@ class Settings(BaseSettings):
 
     @field_validator("base_url")
     @classmethod
-    def _without_slash(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            msg = "must begin with http:// or https://"
+    def _as_an_origin(cls, value: str) -> str:
+        parts = urlsplit(value.rstrip("/"))
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
+            msg = "must be http:// or https:// and a host, without a path"
             raise ValueError(msg)
-        return value.rstrip("/")
+        # As a browser writes an origin: lower case, without the port that goes without saying.
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        port = "" if parts.port in (None, usual) else f":{parts.port}"
+        return f"{parts.scheme}://{host}{port}"
 
     @field_validator("domain")
     @classmethod
@@ -182,16 +188,26 @@ def _from_toml() -> dict[str, Any]:
             raise SettingsError(f"The settings file {named} does not exist.")
         return {}
     try:
-        return tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The settings file {path} is not TOML: {error}.") from None
+    unknown = sorted(values.keys() - Settings.model_fields.keys())
+    if unknown:
+        raise SettingsError(f"The settings file {path} names what is no setting: {unknown[0]}.")
+    return values
 
 
 def _from_secret_files() -> dict[str, str]:
     found = {}
     for name in Settings.model_fields:
         variable = f"{PREFIX}{name.upper()}_FILE"
-        # MASTER_KEY_FILE is a setting itself: the key is never a value.
-        if variable in os.environ and name != "master_key":
-            found[name] = Path(os.environ[variable]).read_text().strip()
+        if variable in os.environ:
+            found[name] = _secret(variable)
     return found
+
+
+def _secret(variable: str) -> str:
+    try:
+        return Path(os.environ[variable]).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable} names a file that cannot be read: {error}.") from None

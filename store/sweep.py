@@ -14,7 +14,7 @@ from store.clock import DAY, MINUTE
 from store.engine import Engine, Standing
 from store.house import House
 from store.model import LetterDraft
-from store.records import outbox, work
+from store.records import cases, outbox, work
 from store.records.work import Due
 
 TRIES = 3
@@ -56,28 +56,45 @@ class Sweep:
             await self.engine.begin(row.kind, row.id, row.flow_id)
         elif standing is Standing.STRANDED:
             await self.engine.resume(row.kind, row.flow_id)
+        elif standing is Standing.OUTDATED:
+            await self._supersede(row, now)
         elif standing in (Standing.FAILED, Standing.ENDED):
             await self._after_failure(row, now)
+
+    async def _supersede(self, row: Due, now: int) -> None:
+        async with self.house.database.write() as connection:
+            if row in await work.due(connection, now):
+                await work.reschedule(connection, row.kind, row.id, now, row.failures)
+        self.house.poke()
 
     async def _after_failure(self, row: Due, now: int) -> None:
         """The flow is over and the row is still due: try anew, or give it up and tell the operator."""
         async with self.house.database.write() as connection:
-            current = [due for due in await work.due(connection, now) if due == row]
-            if not current:
+            if row not in await work.due(connection, now):
                 return  # The flow moved the row after we asked.
             failures = row.failures + 1
+            log.warning("flow failed", kind=row.kind, row=row.id, failures=failures)
             if failures < TRIES:
-                log.warning("flow failed", kind=row.kind, row=row.id, failures=failures)
                 pause = failures * MINUTE // 2
                 await work.reschedule(connection, row.kind, row.id, now + pause, failures)
-                return
-            log.error("flow given up", kind=row.kind, row=row.id)
-            await work.bury(connection, row.kind, row.id)
-            if row.kind != "letter":  # A letter about a dead letter could go on for ever.
-                await self._tell_operator(connection, row, now)
+            else:
+                await self._give_up(connection, row, now)
         self.house.poke()
 
+    async def _give_up(self, connection: AsyncConnection, row: Due, now: int) -> None:
+        log.error("flow given up", kind=row.kind, row=row.id)
+        if row.kind == "case":  # What was promised to be destroyed is tried again, every day.
+            await work.reschedule(connection, row.kind, row.id, now + DAY)
+        else:
+            await work.bury(connection, row.kind, row.id)
+        if row.kind == "mail":
+            await cases.break_off(connection, row.id, now)
+        await self._tell_operator(connection, row, now)
+
     async def _tell_operator(self, connection: AsyncConnection, row: Due, now: int) -> None:
+        """A letter about a letter to the operator could go on for ever."""
+        if row.kind == "letter" and (await outbox.letter(connection, row.id)).kind == "operator":
+            return
         settings = self.house.settings
         draft = LetterDraft(
             kind="operator",

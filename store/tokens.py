@@ -14,6 +14,8 @@ from enum import StrEnum
 
 LENGTH = 26
 _SHAPE = re.compile(r"[a-z2-7]{26}")
+# share@DOMAIN, share+<token>@DOMAIN, bounce+<token>@DOMAIN
+ADDRESS = re.compile(r"(?P<local>[^@+]+)(?:\+(?P<token>[^@]*))?@(?P<domain>[^@]+)")
 # No I, L, O, U: an id that is read out over the telephone stays right.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 

@@ -74,7 +74,7 @@ def test_reading_agrees_with_trimesh():
 def test_a_cut_binary_stl_says_after_how_many_triangles_it_stops():
     total = len(JAW.faces)
     assert refusal(BINARY[: 84 + 50 * 1_000 + 7]) == (
-        f"stops after 1,000 of {total:,} triangles. Export it again and reply with the file."
+        f"stops after 1,000 of {total:,} triangles. Export it again and send it in a new mail."
     )
 
 

@@ -64,6 +64,7 @@ async def start(house: House, flow: Flow) -> Engine:
     made = Engine(house.settings.data_dir)
     for kind in ("mail", "letter", "case"):
         made.add_flow(kind, flow.run, 2)
+    made.take_lock()
     await made.start()
     return made
 
@@ -108,7 +109,8 @@ async def test_a_failing_flow_is_tried_three_times_and_the_operator_told(
         clock.advance(5 * MINUTE)
     async with house.database.read() as connection:
         assert (await outbox.letter(connection, row)).state is LetterState.DEAD
-        assert await work.due(connection, clock.now()) == []
+        (told,) = await work.due(connection, clock.now())
+        assert (await outbox.letter(connection, told.id)).kind == "operator"
     assert len(flow.steps) == 6
 
 
@@ -147,7 +149,7 @@ async def test_a_stopped_flow_goes_on_at_the_next_start_without_its_finished_ste
 async def test_two_processes_never_work_on_one_data_folder(house: House, engine: Engine) -> None:
     other = Engine(house.settings.data_dir)
     with pytest.raises(SettingsError, match="Another scanpost works on"):
-        await other.start()
+        other.take_lock()
 
 
 async def test_what_a_flow_raised_is_logged_without_addresses(
@@ -167,3 +169,25 @@ async def test_what_a_flow_raised_is_logged_without_addresses(
 
 async def test_ended_flows_are_forgotten_after_thirty_days(engine: Engine) -> None:
     assert await engine.forget_old() == 0
+
+
+async def test_a_flow_of_an_older_version_is_superseded(
+    house: House, flow: Flow, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.engine.VERSION", "flow-0")
+    first = await start(house, flow)
+    row = await write_letter(house)
+    flow.hangs = True
+    await Sweep(house, first).once(clock.now())
+    async with asyncio.timeout(PATIENCE):
+        await flow.reached.wait()
+    await first.stop()
+    monkeypatch.undo()
+    flow.hangs = False
+    second = await start(house, flow)
+    assert await second.standing("letter", row, f"letter-{row}-0") is Standing.OUTDATED
+    sweep = Sweep(house, second)
+    await sweep.once(clock.now())
+    await sweep.once(clock.now())
+    await until(second, f"letter-{row}-1", Standing.ENDED)
+    await second.stop()

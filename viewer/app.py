@@ -44,23 +44,31 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
     """Every refusal is one plain page; a fault of ours is logged and tells nothing."""
     try:
         return await handler(request)
-    except Gone as gone:
-        return render("ended", 410, heading="This link has ended", sentence=str(gone))
-    except NotFound as missing:
-        return render("ended", 404, heading="Nothing here", sentence=str(missing))
-    except web.HTTPNotFound:
-        return render("ended", 404, heading="Nothing here", sentence="There is no such page.")
-    except web.HTTPForbidden as refusal:
-        sentence = (refusal.text or "").strip()
-        return render("ended", 403, heading="Not this way", sentence=sentence)
+    except (Gone, NotFound, web.HTTPNotFound, web.HTTPForbidden) as refusal:
+        return _refusal(refusal)
     except web.HTTPException:
         raise
-    except ConnectionError:
-        raise  # the browser has gone: nobody to tell
-    except Exception:
+    except Exception as fault:
+        if isinstance(fault, ConnectionError) and _has_gone(request):
+            return web.Response(status=499)  # nobody is there to read it, and nothing went wrong
         log.exception("request failed", route=str(request.match_info.route.name or request.method))
         sentence = "This server has a problem of its own. Try again in a minute."
         return render("ended", 500, heading="Something failed here", sentence=sentence)
+
+
+def _refusal(refusal: Exception) -> web.Response:
+    if isinstance(refusal, Gone):
+        return render("ended", 410, heading="This link has ended", sentence=str(refusal))
+    if isinstance(refusal, web.HTTPForbidden):
+        sentence = (refusal.text or "").strip()
+        return render("ended", 403, heading="Not this way", sentence=sentence)
+    known = isinstance(refusal, NotFound)
+    sentence = str(refusal) if known else "There is no such page."
+    return render("ended", 404, heading="Nothing here", sentence=sentence)
+
+
+def _has_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _health(_request: web.Request) -> web.Response:

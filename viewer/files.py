@@ -40,15 +40,15 @@ async def send_download(request: web.Request) -> web.StreamResponse:
     visit = await visit_in_session(request)
     scan = await _scan(request, visit)
     name = scan.original_name if visit.is_owner else download_name(visit.holder.case, scan)
-    await _record_download(request, visit, scan)
     headers = {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": content_disposition(name),
         "Cache-Control": "no-store",
     }
-    return await _send(
-        request, visit, scan.number, "original" if visit.is_owner else "copy", headers
-    )
+    what = "original" if visit.is_owner else "copy"
+    if request.method != "HEAD":
+        await _record_download(request, visit, scan)
+    return await _send(request, visit, scan.number, what, headers)
 
 
 def content_disposition(name: str) -> str:
@@ -88,9 +88,22 @@ async def _send(
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{reader.size}"
     response.content_length = end - start
     await response.prepare(request)
-    if request.method != "HEAD":
+    if request.method == "HEAD":
+        return response
+    try:
         await _stream(request, visit, response, reader, start, end)
+    except (Gone, NotFound):
+        _break_off(request)
+    except Exception:
+        _break_off(request)
+        raise
     return response
+
+
+def _break_off(request: web.Request) -> None:
+    """Makes the browser see a broken transfer: any other answer would end up inside the file."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _open(request: web.Request, visit: Visit, number: int, what: str) -> SealedReader:
@@ -113,7 +126,8 @@ def _range_of(request: web.Request, size: int) -> tuple[int, int]:
     except ValueError:
         return 0, size
     first = cast("int | None", wanted.start) or 0
-    start = max(0, size + first) if first < 0 else first
+    from_end = asked.startswith("bytes=-")  # "bytes=-0" is the last 0 bytes: none
+    start = max(0, size + first) if from_end else first
     end = min(size, wanted.stop if wanted.stop is not None else size)
     if start >= end:
         raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
@@ -144,17 +158,11 @@ async def _refuse_when_dead(request: web.Request, visit: Visit) -> None:
     async with house.database.read() as connection:
         holder = await access.holder(connection, visit.token, Purpose.LINK)
     if holder is None or not holder.may_look(house.clock.now()):
-        # The rest is never sent: the client sees a broken transfer, not a short file.
-        if request.transport is not None:
-            request.transport.abort()
         raise Gone("This link has ended.")
 
 
 async def _record_download(request: web.Request, visit: Visit, scan: Scan) -> None:
-    if request.method == "HEAD" or not request.headers.get("Range", "bytes=0-").startswith(
-        "bytes=0-"
-    ):
-        return
+    """A line for each request: whoever asks for a part could ask for every part."""
     house, person = request.app[HOUSE], visit.holder.person
     async with house.database.write() as connection:
         await audit.record(

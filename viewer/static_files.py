@@ -21,8 +21,17 @@ async def send_static(request: web.Request) -> web.StreamResponse:
     }
     path = STATIC / name
     for encoding, suffix in _ENCODINGS:
-        if encoding in request.headers.get("Accept-Encoding", ""):
+        if _accepts(request, encoding):
             path = STATIC / f"{name}{suffix}"
             headers["Content-Encoding"] = encoding
             break
     return web.Response(body=path.read_bytes(), headers=headers)
+
+
+def _accepts(request: web.Request, encoding: str) -> bool:
+    """RFC 9110 12.5.3: listed by name, and not with a weight of nothing."""
+    for offer in request.headers.get("Accept-Encoding", "").lower().split(","):
+        name, _, weight = offer.replace(" ", "").partition(";q=")
+        if name == encoding:
+            return weight.strip("0.") != "" or weight == ""
+    return False

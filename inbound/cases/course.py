@@ -7,14 +7,15 @@ from store import ending
 from store.clock import in_words
 from store.engine import Step
 from store.house import House
-from store.model import CaseState
+from store.model import Case, CaseState
 from store.records import cases, mails, outbox, work
 
 
 async def case_flow(house: House, step: Step, case_id: str) -> None:
     if await step(remind, house, case_id):
         return
-    await step(ending.close, house, case_id)
+    if not await step(ending.close, house, case_id):
+        return
     await step(discard_waiting_mail, house, case_id)
     await step(ending.destroy, house, case_id)
     await step(send_receipt, house, case_id)
@@ -27,6 +28,8 @@ async def remind(house: House, case_id: str) -> bool:
         case = await cases.case(connection, case_id)
         if not case.is_open(now):
             return False
+        if not case.is_due(now):
+            return True  # extended since this flow was queued: another one will come
         if case.reminded_at is None:
             draft = await reminder_letter(connection, case, now)
             await outbox.write(connection, draft, house.settings.domain, now)
@@ -45,35 +48,41 @@ async def discard_waiting_mail(house: House, case_id: str) -> None:
 
 
 async def send_receipt(house: House, case_id: str) -> None:
-    """Tells the owner what was destroyed and when; a case that failed has had its letter."""
+    """Tells the owner what was destroyed, and forgets what was known of it."""
     now = house.clock.now()
     async with house.database.write() as connection:
         case = await cases.case(connection, case_id)
-        if case.state not in (CaseState.EXPIRED, CaseState.UNANSWERED):
-            return
-        heading, sentences = await _receipt(house, connection, case_id, now)
-        draft = await notice_letter(connection, case, heading, sentences, now)
-        domain = house.settings.domain
-        await outbox.write(connection, draft, domain, now, once=f"receipt {case_id}")
+        if case.state is not CaseState.FAILED:  # which has had its letter
+            heading, sentences = await _receipt(house, connection, case, now)
+            draft = await notice_letter(connection, case, heading, sentences, now)
+            domain = house.settings.domain
+            await outbox.write(connection, draft, domain, now, once=f"receipt {case_id}")
+        await cases.forget_contents(connection, case_id)
+        await work.reschedule(connection, "case", case_id, None)
     house.poke()
 
 
 async def _receipt(
-    house: House, connection: AsyncConnection, case_id: str, now: int
+    house: House, connection: AsyncConnection, case: Case, now: int
 ) -> tuple[str, list[str]]:
-    case = await cases.case(connection, case_id)
     again = f"To share again, send the scans in a new mail to share@{house.settings.domain}."
     if case.state is CaseState.UNANSWERED:
         return f"{case.short_name} was not shared", [
             "Nobody named a reviewer within 24 hours, so your mail and its scans were destroyed.",
             again,
         ]
-    version = await cases.latest_version(connection, case_id)
+    if case.state is CaseState.BROKEN:
+        return f"{case.short_name} was not shared", [
+            "This server failed to prepare your scans. Its operator has been told, and nobody else"
+            " was. Nothing is kept but the mail itself, sealed, for the operator.",
+            again,
+        ]
+    version = await cases.latest_version(connection, case.id)
     scans = await cases.scans_of(connection, version.id) if version else []
     count = "1 scan" if len(scans) == 1 else f"{len(scans)} scans"
     return f"{case.short_name} has ended", [
-        f"Its links are dead. {count} and everything made of them were destroyed on"
-        f" {in_words(now)}, and so was the key they were sealed with.",
+        f"Its links are dead. On {in_words(now)} everything was destroyed: {count}, all that was made"
+        " of them, and the key they were sealed with.",
         *(f"{scan.original_name}: SHA-256 {scan.original_sha256}" for scan in scans),
         again,
     ]

@@ -9,7 +9,8 @@ from store.model import Case, CaseState, Person, Scan, ScanState
 from store.records import access, cases
 
 _ENDED = {
-    CaseState.FAILED: "Nothing was shared: not one scan could be used.",
+    CaseState.FAILED: "Nothing was shared.",
+    CaseState.BROKEN: "Nothing was shared: this server failed to prepare it.",
     CaseState.UNANSWERED: "Nothing was shared: no reviewer was named in time.",
     CaseState.EXPIRED: "Ended. Links are dead; scans and key are destroyed.",
 }

@@ -20,9 +20,11 @@ async def answer_letter(connection: AsyncConnection, case: Case, now: int) -> Le
     return await _to_owner(connection, case, "answer", {}, now)
 
 
-async def question_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
-    """To the owner: who shall see this?"""
-    return await _to_owner(connection, case, "question", {}, now)
+async def question_letter(
+    connection: AsyncConnection, case: Case, unusable: list[str], now: int
+) -> LetterDraft:
+    """To the owner: who shall see this? Names the addresses that could not be understood."""
+    return await _to_owner(connection, case, "question", {"unusable": unusable}, now)
 
 
 async def reminder_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
@@ -46,7 +48,7 @@ async def share_letter(
     facts = await case_facts(connection, case, now)
     # What concerns the lab alone stays there: file names, faults, who else was asked.
     shown = {name: facts[name] for name in _FOR_REVIEWERS}
-    shown["scans"] = [{**scan, "file": ""} for scan in facts["scans"]]
+    shown["scans"] = [{**scan, "file": "", "found": ""} for scan in facts["scans"]]
     sender = {"name": owner.name, "company": owner.company}
     return LetterDraft(
         kind="share",

@@ -35,7 +35,8 @@ async def open_case(
 ) -> Case:
     """Writes the case of a mail, its people and its key; without a reviewer, the question too."""
     now = house.clock.now()
-    waiting = not subject.reviewers
+    # Nobody is told while one address is unclear: a letter cannot be called back.
+    waiting = bool(subject.unusable) or not subject.reviewers
     key, wrapped = house.keys.new()
     case = await cases.create(
         connection,
@@ -49,7 +50,7 @@ async def open_case(
             state=CaseState.WAITING if waiting else CaseState.PREPARING,
             created_at=now,
             expires_at=now + (QUESTION_LIFETIME if waiting else LIFETIME),
-            due_at=now + QUESTION_LIFETIME if waiting else None,
+            due_at=now + (QUESTION_LIFETIME if waiting else LIFETIME),
             subject=contents.subject,
             thread=[mail.message_id] if mail.message_id else [],
         ),
@@ -63,7 +64,7 @@ async def open_case(
         connection, now, owner.address, "case opened", lab_id=owner.lab_id, case_id=case.id
     )
     if waiting:
-        draft = await question_letter(connection, case, now)
+        draft = await question_letter(connection, case, subject.unusable, now)
         await outbox.write(connection, draft, house.settings.domain, now)
         await mails.settle(connection, mail.id, MailState.WAITING, "no reviewer", case.id)
     return case
@@ -92,10 +93,12 @@ async def name_reviewers(
     key = await house.case_key(connection, case.id)
     await add_reviewers(connection, case, reviewers, key, now)
     await cases.move(connection, case.id, CaseState.PREPARING)
-    await cases.set_times(connection, case.id, expires_at=now + LIFETIME, due_at=None)
+    end = now + LIFETIME
+    await cases.set_times(connection, case.id, expires_at=end, due_at=end)
     named = [reviewer.address for reviewer in reviewers]
     await audit.record(
         connection, now, actor, "reviewers named", lab_id=case.lab_id, case_id=case.id, named=named
     )
-    mail_id = await mails.first_of_case(connection, case.id)
+    mail_id = await mails.waiting_of_case(connection, case.id)
+    assert mail_id is not None, "a waiting case has a waiting mail"
     await mails.work_again(connection, mail_id, now)

@@ -19,9 +19,10 @@ from inbound.mail.parts import split
 from inbound.scans.child import Children, Memory
 from inbound.scans.roles import Role, role_from_name
 from inbound.scans.sniff import Format, sniff
-from store.errors import ScanRefused
+from store.errors import ChildLost, ScanRefused
 from store.house import House, SealedObject, object_name, open_object
 from store.model import (
+    LIFETIME,
     REMINDER_BEFORE_END,
     Case,
     CaseState,
@@ -31,6 +32,7 @@ from store.model import (
     Version,
 )
 from store.records import access, audit, cases, mails, outbox, work
+from store.sweep import TRIES
 from store.tokens import derived_id
 
 SCANS = frozenset({Format.STL, Format.PLY, Format.OBJ})
@@ -39,6 +41,8 @@ _NOT_SHARED = "It was left out; STL, PLY, OBJ and ZIP of these are shared."
 _LEFT_OUT = {
     Format.HPS: "is a 3Shape scan that only 3Shape's own programs open. Export it as STL or PLY and"
     " send it again.",
+    Format.THREEMF: "is a 3MF file. Export it as STL, PLY or OBJ and send it again.",
+    Format.GLB: "is a GLB file. Export it as STL, PLY or OBJ and send it again.",
     Format.DICOM: f"is a DICOM file. {_NOT_SHARED}",
     Format.PDF: f"is a PDF. {_NOT_SHARED}",
     Format.EMPTY: "is empty. Export it again and send it in a new mail.",
@@ -107,7 +111,7 @@ class _Shelf:
     async def _store(self, name: str, pieces: Iterable[bytes]) -> None:
         number = len(self.taken.stored) + 1
         place = object_name(self.case_id, self.version_id, number, "original")
-        size, digest, head = await self.house.threads.run(self._seal, place, pieces)
+        size, digest, head = await self.house.threads.run(seal, self.house, self.key, place, pieces)
         kind = sniff(head, size)
         if kind not in SCANS:
             await self.house.threads.run(self.house.blobs.delete, place)
@@ -124,22 +128,11 @@ class _Shelf:
             }
         )
 
-    def _seal(self, place: str, pieces: Iterable[bytes]) -> tuple[int, str, bytes]:
-        """Seals an original; returns its size, its SHA-256 and its first bytes."""
-        digest, size, head = hashlib.sha256(), 0, b""
-        target = SealedObject(self.house.blobs, self.key, place)
-        try:
-            for piece in pieces:
-                target.write(piece)
-                digest.update(piece)
-                size += len(piece)
-                head = head if len(head) >= HEAD else (head + piece)[:HEAD]
-            target.commit()
-        finally:
-            target.abort()
-        return size, digest.hexdigest(), head
-
     async def _unpack(self, name: str, pieces: Iterable[bytes]) -> None:
+        async with self.children.room:
+            await self._unpack_in_room(name, pieces)
+
+    async def _unpack_in_room(self, name: str, pieces: Iterable[bytes]) -> None:
         with await self.house.threads.run(Memory.of, pieces) as packed:
             try:
                 listed, _ = await self.children.run("list_members", [packed], 0)
@@ -181,23 +174,39 @@ async def prepare_scans(house: House, children: Children, mail_id: str) -> None:
         return
     async with house.database.read() as connection:
         key = await house.case_key(connection, case.id)
+        mail = await mails.mail(connection, mail_id)
     # One after the other: other mails use the other cores, and one plaintext is in memory at a time.
     for scan in todo:
-        await _prepare(house, children, key, case.id, version.id, scan)
+        await _prepare(house, children, key, version, scan, last_try=mail.failures + 1 >= TRIES)
 
 
 async def _prepare(
-    house: House, children: Children, key: bytes, case_id: str, version_id: str, scan: Scan
+    house: House,
+    children: Children,
+    key: bytes,
+    version: Version,
+    scan: Scan,
+    *,
+    last_try: bool,
 ) -> None:
     def place(what: str) -> str:
-        return object_name(case_id, version_id, scan.number, what)
+        return object_name(version.case_id, version.id, scan.number, what)
 
     try:
-        with await house.threads.run(_plain, house, key, place("original")) as original:
-            facts, results = await children.run("prepare_scan", [original], 3, format=scan.format)
+        async with children.room:
+            with await house.threads.run(_plain, house, key, place("original")) as original:
+                facts, results = await children.run(
+                    "prepare_scan", [original], 3, format=scan.format
+                )
     except ScanRefused as refusal:
-        async with house.database.write() as connection:
-            await cases.set_scan(connection, scan.id, ScanState.REFUSED, problem=str(refusal))
+        await _refuse(house, scan, str(refusal))
+        return
+    except ChildLost:
+        if not last_try:
+            raise
+        await _refuse(
+            house, scan, "could not be prepared: this server has too little memory for it."
+        )
         return
     sealed = []
     for what, result in zip(("preview", "full", "copy"), results, strict=True):
@@ -221,22 +230,34 @@ async def _prepare(
         )
 
 
+async def _refuse(house: House, scan: Scan, problem: str) -> None:
+    async with house.database.write() as connection:
+        await cases.set_scan(connection, scan.id, ScanState.REFUSED, problem=problem)
+
+
 def _plain(house: House, key: bytes, name: str) -> Memory:
     return Memory.of(open_object(house.blobs, key, name).pieces())
 
 
 def _seal_result(house: House, key: bytes, name: str, result: Memory) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
+    size, digest, _ = seal(house, key, name, result.pieces())
+    return size, digest
+
+
+def seal(house: House, key: bytes, name: str, pieces: Iterable[bytes]) -> tuple[int, str, bytes]:
+    """Seals bytes into an object; returns their size, their SHA-256 and the first of them. Blocks."""
+    digest, size, head = hashlib.sha256(), 0, b""
     target = SealedObject(house.blobs, key, name)
     try:
-        for piece in result.pieces():
+        for piece in pieces:
             target.write(piece)
             digest.update(piece)
             size += len(piece)
+            head = head if len(head) >= HEAD else (head + piece)[:HEAD]
         target.commit()
     finally:
         target.abort()
-    return size, digest.hexdigest()
+    return size, digest.hexdigest(), head
 
 
 # ---------------------------------------------------------------- step: draw the picture
@@ -251,20 +272,18 @@ async def draw_picture(house: House, children: Children, mail_id: str) -> None:
     async with house.database.read() as connection:
         key = await house.case_key(connection, case.id)
     names = [object_name(case.id, version.id, scan.number, "preview") for scan in ready]
-    previews = [await house.threads.run(_plain, house, key, name) for name in names]
     try:
-        facts, (picture,) = await children.run(
-            "draw_case",
-            previews,
-            1,
-            roles=[scan.role for scan in ready],
-            arches=[scan.arch for scan in ready],
-        )
-    except ScanRefused:
+        async with children.room:
+            previews = [await house.threads.run(_plain, house, key, name) for name in names]
+            facts, (picture,) = await children.run(
+                "draw_case",
+                previews,
+                1,
+                roles=[scan.role for scan in ready],
+                arches=[scan.arch for scan in ready],
+            )
+    except (ScanRefused, ChildLost):
         return
-    finally:
-        for preview in previews:
-            preview.close()
     with picture:
         place = object_name(case.id, version.id, 0, "picture")
         await house.threads.run(_seal_result, house, key, place, picture)
@@ -277,31 +296,28 @@ async def draw_picture(house: House, children: Children, mail_id: str) -> None:
 
 async def announce(house: House, mail_id: str) -> None:
     """One transaction: what became of the case, and the letters that say so."""
-    case, _, scans = await _load(house, mail_id)
-    if case.state is not CaseState.PREPARING:
-        return
-    hashes = [scan.original_sha256 for scan in scans]
     async with house.database.write() as connection:
+        # Read again here: another run of this flow, or the clock, may have been quicker.
+        case = await cases.case(connection, case_id_of(mail_id))
+        if case.state is not CaseState.PREPARING:
+            return
+        scans = await cases.scans_of(connection, derived_id("version", mail_id))
+        hashes = [scan.original_sha256 for scan in scans]
+        twin = await cases.live_case_with_same_scans(connection, case, hashes)
         if not any(scan.state is ScanState.READY for scan in scans):
             await _fail(house, connection, case, mail_id)
-            return
-        twin = await cases.live_case_with_same_scans(connection, case, hashes)
-        if twin and await _same_people(connection, case, twin):
+        elif twin and await _is_the_same(connection, case, twin):
             await _point_to(house, connection, case, twin, mail_id)
-            return
-        await _share(house, connection, case, mail_id)
+        else:
+            await _share(house, connection, case, mail_id)
     house.poke()
 
 
 async def _share(house: House, connection: AsyncConnection, case: Case, mail_id: str) -> None:
     now, domain = house.clock.now(), house.settings.domain
     await cases.move(connection, case.id, CaseState.OPEN)
-    await cases.set_times(
-        connection,
-        case.id,
-        expires_at=case.expires_at,
-        due_at=case.expires_at - REMINDER_BEFORE_END,
-    )
+    end = now + LIFETIME  # from now: reading may have taken its time
+    await cases.set_times(connection, case.id, expires_at=end, due_at=end - REMINDER_BEFORE_END)
     case = await cases.case(connection, case.id)
     await outbox.write(connection, await answer_letter(connection, case, now), domain, now)
     reviewers = await access.reviewers_of(connection, case.id)
@@ -371,12 +387,13 @@ async def _end_quietly(
     await mails.settle(connection, mail_id, MailState.DONE, outcome, case.id)
 
 
-async def _same_people(connection: AsyncConnection, one: Case, other: Case) -> bool:
+async def _is_the_same(connection: AsyncConnection, one: Case, other: Case) -> bool:
+    """Whether two cases with the same scans also say the same to the same people."""
     sets = []
     for case in (one, other):
         people = await access.reviewers_of(connection, case.id)
         sets.append({person.address for person in people if person.revoked_at is None})
-    return sets[0] == sets[1]
+    return sets[0] == sets[1] and one.note == other.note
 
 
 async def _load(house: House, mail_id: str) -> tuple[Case, Version, list[Scan]]:

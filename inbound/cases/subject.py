@@ -5,16 +5,20 @@ C-1044 veneer 8-9 kim@clinic.example       Fwd: kim@clinic.example JS-30
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inbound.mail.names import safe_name
 
 MOST_REVIEWERS = 30
 LONGEST_TITLE = 120
-_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
+# Whatever holds an @ is taken whole: a piece of an address would be somebody else's.
 _MAILBOX = re.compile(
-    rf"(?:\"(?P<quoted>[^\"<>@]{{1,80}})\"\s*)?<\s*(?P<angled>{_ADDRESS})\s*>|(?P<bare>{_ADDRESS})"
+    r"(?:\"(?P<quoted>[^\"<>@]{1,80})\"\s*)?<\s*(?P<angled>[^<>\s]*@[^<>\s]*)\s*>"
+    r"|(?P<bare>[^\s,;<>\"()\[\]]*@[^\s,;<>\"()\[\]]*)"
 )
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"  # RFC 5322 3.2.3
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 2.1
+_USABLE = re.compile(rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}")
 _NAME_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[.'’-])*")
 _PARTICLES = {"van", "von", "de", "da", "der", "den", "del", "la", "le", "el"}
 _PREFIX = re.compile(
@@ -35,17 +39,31 @@ class Subject:
     reviewers: list[Reviewer]
     code: str
     title: str
+    unusable: list[str] = field(default_factory=list)  # what was meant as an address and is none
 
 
-def read_subject(subject: str) -> Subject:
-    reviewers, rest = take_addresses(_PREFIX.sub("", subject))
-    code, title = _code_and_title(rest)
-    return Subject(reviewers, code, title)
+def read_subject(subject: str, domain: str = "") -> Subject:
+    """What a subject says; addresses at our own `domain` are nobody's who could review."""
+    named = take_addresses(_PREFIX.sub("", subject))
+    ours = f"@{domain}"
+    reviewers = [one for one in named.reviewers if not one.address.endswith(ours) or not domain]
+    code, title = _code_and_title(named.rest)
+    return Subject(reviewers, code, title, named.unusable)
 
 
-def take_addresses(text: str) -> tuple[list[Reviewer], str]:
-    """The addresses in a text with the names before them, each once, and the text without them."""
+@dataclass(frozen=True)
+class Named:
+    """Who is named in a text, what looks like an address and cannot be used, and all the rest."""
+
+    reviewers: list[Reviewer]
+    unusable: list[str]
+    rest: str
+
+
+def take_addresses(text: str) -> Named:
+    """The addresses in a text with the names before them, each once."""
     found: dict[str, Reviewer] = {}
+    unusable: list[str] = []
     rest, position = [], 0
     for match in _MAILBOX.finditer(text[:4000]):
         before, position = text[position : match.start()], match.end()
@@ -53,10 +71,12 @@ def take_addresses(text: str) -> tuple[list[Reviewer], str]:
         if match["angled"] and not name:
             before, name = _name_before(before)
         rest.append(before)
-        address = (match["angled"] or match["bare"]).lower()
-        if ".." not in address and len(found) < MOST_REVIEWERS:
+        address = (match["angled"] or match["bare"]).strip("'.:").removeprefix("mailto:").lower()
+        if _USABLE.fullmatch(address) and len(found) < MOST_REVIEWERS:
             found.setdefault(address, Reviewer(address, safe_name(name, "")))
-    return list(found.values()), " ".join([*rest, text[position:]])
+        else:
+            unusable.append(safe_name(address, "@"))
+    return Named(list(found.values()), unusable, " ".join([*rest, text[position:]]))
 
 
 def _name_before(text: str) -> tuple[str, str]:

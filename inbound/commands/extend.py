@@ -4,7 +4,7 @@ from inbound.commands.shape import Command, Desk, Order, Transcript
 from store.clock import DAY, in_words
 from store.errors import CommandRefused
 from store.model import LONGEST_EXTENSION, REMINDER_BEFORE_END
-from store.records import cases
+from store.records import access, cases
 
 USUAL = 7
 MOST = LONGEST_EXTENSION // DAY
@@ -30,6 +30,14 @@ async def run(desk: Desk, order: Order) -> Transcript:
         desk.connection, case.id, expires_at=wished, due_at=wished - REMINDER_BEFORE_END
     )
     more = "1 more day" if days == 1 else f"{days} more days"
+    reviewers = await access.reviewers_of(desk.connection, case.id)
+    if all(person.revoked_at is not None for person in reviewers):
+        return Transcript(
+            [
+                f"{case.short_name} stays {more}, until {in_words(wished)}, but no reviewer has a live"
+                " link: all were revoked. Reply RESEND to send new ones."
+            ]
+        )
     return Transcript(
         [f"The links to {case.short_name} stay open {more}, until {in_words(wished)}."],
         undo="To end the links sooner, reply REVOKE.",

@@ -20,7 +20,7 @@ async def chosen(desk: Desk, case: Case, order: Order) -> list[Person]:
     if strangers:
         known = ", ".join(by_address) or "nobody"
         raise CommandRefused(
-            f"{', '.join(strangers)} is not a reviewer of {case.short_name}; {known} is."
+            f"Not among the reviewers of {case.short_name}: {', '.join(strangers)}. They are: {known}."
             " Nothing was changed. To share with somebody else, send the scans in a new mail."
         )
     return [by_address[address] for address in dict.fromkeys(order.recipients)]

@@ -8,20 +8,30 @@ from store.records import access, outbox
 
 
 async def run(desk: Desk, order: Order) -> Transcript:
-    """Mails the link again to one reviewer, or to all. Who was revoked gets a new link."""
+    """Mails the link again to one reviewer, or to all. Who was revoked gets a new link when named,
+    or when all were.
+    """
     case = desk.open_case()
-    people = await chosen(desk, case, order)
+    named = await chosen(desk, case, order)
+    # A forgotten REVOKE of one person must not be undone by a reminder to the others.
+    live = [person for person in named if person.revoked_at is None]
+    people = named if order.recipients or not live else live
     if not people:
         raise CommandRefused(f"{case.short_name} has no reviewer to send a link to.")
     key = await desk.house.case_key(desk.connection, case.id)
     for person in people:
+        current = person
         if person.revoked_at is not None:
-            person = await access.renew(desk.connection, person, key)  # noqa: PLW2901
-        draft = await share_letter(desk.connection, case, person, desk.now)
+            current = await access.renew(desk.connection, person, key)
+        draft = await share_letter(desk.connection, case, current, desk.now)
         await outbox.write(desk.connection, draft, desk.house.settings.domain, desk.now)
     word = "links go" if len(people) > 1 else "link goes"
+    done = [f"The {word} out again to {addresses(people)}."]
+    left_out = [person for person in named if person not in people]
+    if left_out:
+        done.append(f"Not to {addresses(left_out)}: revoked. RESEND and the address lets them in.")
     return Transcript(
-        [f"The {word} out again to {addresses(people)}."],
+        done,
         undo="To end a link, reply REVOKE and the address.",
     )
 

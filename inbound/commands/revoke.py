@@ -3,7 +3,7 @@
 from inbound.commands.people import addresses, chosen
 from inbound.commands.shape import Command, Desk, Order, Transcript
 from store.clock import in_words
-from store.records import access
+from store.records import access, outbox
 
 
 async def run(desk: Desk, order: Order) -> Transcript:
@@ -15,8 +15,9 @@ async def run(desk: Desk, order: Order) -> Transcript:
     live = [person for person in people if person.revoked_at is None]
     for person in live:
         await access.revoke(desk.connection, person.id, desk.now)
+        await outbox.withdraw_of_person(desk.connection, person.id, desk.now)
     if not live:
-        done = f"Nothing was left to revoke: {addresses(people) or 'nobody'} has no live link."
+        done = f"Nothing was left to revoke: no link to {case.short_name} was alive."
     elif len(live) == 1:
         done = f"The link of {live[0].address} to {case.short_name} is dead."
     else:

@@ -5,7 +5,6 @@ it had never come, and the sender tries again; what comes after it is never lost
 """
 
 import email.parser
-import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -18,9 +17,8 @@ from store.errors import MailRefused
 from store.house import House
 from store.model import MailState
 from store.records import access, audit, labs, mails
-from store.tokens import Purpose, new_id
+from store.tokens import ADDRESS, Purpose, new_id
 
-ADDRESS = re.compile(r"(?P<local>[^@+]+)(?:\+(?P<token>[^@]*))?@(?P<domain>[^@]+)")
 log = structlog.get_logger()
 
 
@@ -86,7 +84,7 @@ class Receiver:
             self.house.spool.discard(arriving.mail_id)
             raise
         if state is MailState.DUPLICATE:
-            self.house.spool.discard(arriving.mail_id)
+            await self.house.threads.run(self.house.spool.discard, arriving.mail_id)
         log.info("mail accepted", mail=arriving.mail_id, state=state, size=arriving.sink.size)
         self.house.poke()
         return arriving.mail_id

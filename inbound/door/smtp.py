@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +29,7 @@ IDLE = 180.0  # seconds without a byte
 SLOWEST = 4096  # bytes a second, measured from the second minute of DATA on
 PATIENCE = 60.0  # seconds before the slowest rate counts
 READ_AT_ONCE = 1 << 18
+LONGEST_LINE = 1 << 16  # of a command whose end does not come
 CONNECTIONS = 200
 CONNECTIONS_A_CLIENT = 20
 
@@ -175,13 +176,14 @@ class Dialogue(SMTP):
             loop=asyncio.get_running_loop(),
         )
         # aiosmtpd keeps these in the class: each EHLO of anybody would lengthen everybody's.
-        self.command_size_limits = dict.fromkeys(self._smtp_methods, 512)
-        self.command_size_limits |= {"MAIL": 1024, "RCPT": 1024}
+        # Unknown commands are asked for here too, before they are answered as such.
+        self.command_size_limits = defaultdict(lambda: 512, {"MAIL": 1024, "RCPT": 1024})
         self._smtp_methods = _Commands(self._smtp_methods, self._unknown)
         self.door = door
         self.errors = 0
         self.committing: asyncio.Future[str] | None = None
-        self.half_closed = False
+        self.receiving = False
+        self.unended = 0  # bytes of a command line whose end has not come
         self.peer = ""
 
     @property
@@ -190,6 +192,9 @@ class Dialogue(SMTP):
 
     async def push(self, status: str) -> None:  # type: ignore[override]
         """Sends a reply, with an enhanced code; ends the dialogue after too many errors."""
+        if self.transport is None or self.transport.is_closing():
+            # aiosmtpd goes on until the connection is lost, which may wait for a client that reads nothing.
+            raise ConnectionResetError
         code, rest = status[:3], status[4:]
         if status[3:4] == " " and code in _ENHANCED and not _HAS_ENHANCED.match(rest):
             helo = rest in (self.hostname, "HELP")  # RFC 2034 3: not in greetings
@@ -211,18 +216,31 @@ class Dialogue(SMTP):
         return "451 4.3.0 This server has a problem of its own. Try again later."
 
     def hang_up(self) -> None:
+        """Ends the dialogue; commands that were pipelined behind are not carried out."""
         if self.transport is not None:
+            self._reader._buffer.clear()  # type: ignore[attr-defined]  # noqa: SLF001
             self.transport.close()
 
+    def data_received(self, data: bytes) -> None:
+        """Aiosmtpd waits for the end of a command line for ever and says nothing."""
+        if not self.receiving:
+            self.unended = 0 if b"\n" in data else self.unended + len(data)
+            if self.unended > LONGEST_LINE and self.transport is not None:
+                self.transport.write(b"500 5.5.2 Command line too long\r\n")  # type: ignore[attr-defined]
+                self.hang_up()
+                return
+        super().data_received(data)
+
     def eof_received(self) -> bool | None:
-        """A client that has said all it wants still gets its answer when a commit is under way."""
-        if self.committing is not None and not self.committing.done():
-            self.half_closed = True
-            return True
-        return bool(super().eof_received())
+        """A client that has said all it wants still gets its answers.
+
+        Aiosmtpd would cancel the dialogue, with commands unread and a commit perhaps under way. Here
+        the reader's end does it: the next read of a command or of DATA finds it.
+        """
+        return asyncio.StreamReaderProtocol.eof_received(self)
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802 -- aiosmtpd's names
-        size = re.search(r"\bSIZE=(\d{1,20})\b", arg or "", re.IGNORECASE)
+        size = re.search(r"\sSIZE=(\d{1,20})(?:\s|$)", arg or "", re.IGNORECASE)
         if size and int(size[1]) > self.door.limit:
             await self.push(f"552 5.3.4 {too_large_sentence(self.door.limit)}")
             return
@@ -243,6 +261,11 @@ class Dialogue(SMTP):
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             await self._receive(arriving)
             await self._finish(arriving)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- said to the client, written to the log
+            await self.push(await self.handle_exception(error))
+            self.hang_up()  # where the mail ends is not known: its rest must not act as commands
         finally:
             arriving.spool.abort()
 
@@ -270,6 +293,7 @@ class Dialogue(SMTP):
         reader: Any = self._reader
         # aiosmtpd's limit is one line: the transport would be paused every 2 KB.
         reader._limit = READ_AT_ONCE  # noqa: SLF001 -- watched by the contract test
+        self.receiving = True
         started = self.loop.time()
         touched = started
         try:
@@ -285,6 +309,7 @@ class Dialogue(SMTP):
                 if rest is not None:
                     break
         finally:
+            self.receiving = False
             reader._limit = self.line_length_limit  # noqa: SLF001
         if rest:
             reader._buffer[:0] = rest  # noqa: SLF001 -- they came before what is buffered now
@@ -318,5 +343,3 @@ class Dialogue(SMTP):
             if commit.done():
                 self.committing = None
         await self.push(f"250 2.0.0 Taken as {mail_id}")
-        if self.half_closed:
-            self.hang_up()

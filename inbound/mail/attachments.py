@@ -5,6 +5,7 @@ import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
 
@@ -17,7 +18,6 @@ from inbound.scans.sniff import Format, sniff
 HEAD = 4096
 LOGO = 100 * 1024  # an inline picture below this belongs to a signature
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _name_of(headers: Message) -> str:
     raw = headers.get_filename() or ""
     try:
         return str(make_header(decode_header(raw)))
-    except (LookupError, UnicodeDecodeError, binascii.Error):
+    except (LookupError, ValueError, HeaderParseError):
         return raw
 
 
@@ -87,13 +87,17 @@ def _windows(mail: Windows, start: int, end: int) -> Iterator[bytes]:
 
 
 def _base64(mail: Windows, part: Part) -> Iterator[bytes]:
-    digits = b""
+    carried = b""
     for lines in _whole_lines(mail, part):
-        digits += _digits_of(lines)
-        usable = len(digits) & ~3
-        yield _decode(digits[:usable])
-        digits = digits[usable:]
-    yield _decode(digits)
+        digits = carried + lines.translate(None, b"\r\n")
+        try:
+            piece = pybase64.b64decode(digits[: len(digits) & ~3], validate=True)
+        except binascii.Error:
+            digits = carried + _digits_among(lines)
+            piece = _decode(digits[: len(digits) & ~3])
+        yield piece
+        carried = digits[len(digits) & ~3 :]
+    yield _decode(carried)
 
 
 def _whole_lines(mail: Windows, part: Part) -> Iterator[bytes]:
@@ -106,11 +110,8 @@ def _whole_lines(mail: Windows, part: Part) -> Iterator[bytes]:
     yield carried
 
 
-def _digits_of(lines: bytes) -> bytes:
+def _digits_among(lines: bytes) -> bytes:
     """The base64 digits; a line that a gateway wrote in between ("scanned by …") is left out."""
-    digits = lines.translate(None, b"\r\n \t")
-    if not digits.translate(None, _ALPHABET):
-        return digits
     stripped = (line.strip() for line in lines.splitlines())
     return b"".join(line for line in stripped if _BASE64_LINE.fullmatch(line))
 
@@ -132,7 +133,13 @@ def _quoted_printable(mail: Windows, part: Part) -> Iterator[bytes]:
     carried = b""
     for window in _windows(mail, part.start, part.end):
         text = carried + window
-        cut = text.rfind(b"\n") + 1
+        cut = text.rfind(b"\n") + 1 or _outside_of_escape(text)
         carried = text[cut:]
         yield quopri.decodestring(text[:cut])
     yield quopri.decodestring(carried)
+
+
+def _outside_of_escape(text: bytes) -> int:
+    """Where a text without line ends may be cut: anywhere but within "=4A". Memory stays bounded."""
+    at = text.rfind(b"=", max(0, len(text) - 2))
+    return at if at >= 0 else len(text)

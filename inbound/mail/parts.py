@@ -17,10 +17,15 @@ from store.errors import Refusal
 MOST_PARTS = 500
 DEEPEST = 12
 HEADER_LIMIT = 256 * 1024
+ALL_HEADERS = 1024 * 1024
+MOST_FIELDS = 2_000  # of one part; a parser takes a second over 50,000
+MOST_FALSE = 10_000  # lines that begin like a boundary and are none
 WINDOW = 1 << 20
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_BOUNDARY = 200  # RFC 2046 5.1.1 says 70
-_PARSER = email.parser.BytesHeaderParser(policy=email.policy.compat32)
+_DELIMITER_END = re.compile(rb"(--)?[ \t]{0,200}(?:\r\n|\n|\Z)")
+_ROOM = 512  # bytes: a whole delimiter line, blanks behind it included
+_PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
 
 
 class Windows(Protocol):
@@ -76,6 +81,8 @@ class _Splitter:
     def __init__(self, mail: Windows) -> None:
         self.mail = mail
         self.parts = 0
+        self.header_bytes = 0
+        self.false = 0
 
     def part(self, start: int, end: int, depth: int, default_type: str) -> Part:
         self.parts += 1
@@ -101,12 +108,17 @@ class _Splitter:
                 raise Refusal(f"A header in this mail is larger than {HEADER_LIMIT // 1024} KB.")
             body = start + (found.end() if found else len(block))
             block = block[: found.start()] + b"\r\n" if found else block
-        headers = _PARSER.parsebytes(block)
+        self.header_bytes += len(block)
+        if self.header_bytes > ALL_HEADERS or block.count(b"\n") > MOST_FIELDS:
+            raise Refusal("The header of this mail, or of its parts, is too long.")
+        headers = _PARSER.parsestr(readable(block).decode())
         headers.set_default_type(default_type)
         return headers, body
 
     def _children(self, parent: Part, boundary: str, depth: int) -> list[Part]:
-        delimiter = b"--" + boundary.encode("ascii", "surrogateescape")
+        if not boundary.isascii():
+            raise Refusal("The boundary between the parts of this mail is not ASCII.")
+        delimiter = b"--" + boundary.encode()
         digest = parent.type == "multipart/digest"  # RFC 2046 5.1.5
         children: list[Part] = []
         begin: int | None = None
@@ -126,17 +138,25 @@ class _Splitter:
         self, delimiter: bytes, start: int, end: int
     ) -> Iterator[tuple[int, int, bool]]:
         """Each delimiter line: where it starts, where the next line starts, whether it closes."""
-        position = start
-        while (at := find(self.mail, delimiter, position, end)) >= 0:
-            position = at + len(delimiter)
-            if at > start and self.mail.read(at - 1, at) != b"\n":
-                continue
-            tail = self.mail.read(position, min(end, position + 256))
-            line = re.match(rb"(--)?[ \t]*(\r\n|\n|$)", tail)
-            if line is None:
-                continue
-            position += line.end()
-            yield at, position, line[1] is not None
+        mark, before = b"\n" + delimiter, b"\n"
+        while start < end:
+            stop = min(end, (start // WINDOW + 1) * WINDOW)
+            # What begins in this window may end in the next one.
+            text = before + self.mail.read(start, min(end, stop + _ROOM))
+            at = text.find(mark)
+            while 0 <= at < stop - start:
+                if tail := _DELIMITER_END.match(text, at + len(mark)):
+                    yield start + at, start - 1 + tail.end(), tail[1] is not None
+                else:
+                    self._count_false()
+                at = text.find(mark, at + 1)
+            before = text[stop - start : stop - start + 1]
+            start = stop
+
+    def _count_false(self) -> None:
+        self.false += 1
+        if self.false > MOST_FALSE:
+            raise Refusal("The parts of this mail cannot be told apart.")
 
     def _before_line_end(self, at: int, lowest: int) -> int:
         """The line end before a delimiter belongs to the delimiter (RFC 2046 5.1.1)."""
@@ -146,15 +166,10 @@ class _Splitter:
         return at - 1 if before.endswith(b"\n") else at
 
 
-def find(mail: Windows, needle: bytes, start: int, end: int) -> int:
-    """Where a short byte string first lies between `start` and `end`, or -1."""
-    carried = b""
-    while start < end:
-        window = mail.read(start, min(end, (start // WINDOW + 1) * WINDOW))
-        searched = carried + window
-        at = searched.find(needle)
-        if at >= 0:
-            return start - len(carried) + at
-        start += len(window)
-        carried = searched[-(len(needle) - 1) :] if len(needle) > 1 else b""
-    return -1
+def readable(block: bytes) -> bytes:
+    """A header block as UTF-8: what is no UTF-8 was written by a program that knew Latin-1 only."""
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return block.decode("latin-1").encode()
+    return block

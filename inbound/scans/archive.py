@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from store.errors import ScanRefused
 
-_AGAIN = "Pack the scans again and reply with the file."
+_AGAIN = "Pack the scans again and send them in a new mail."
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_SIZE, _LOCATOR_SIZE, _LOCAL_SIZE, _ENTRY_SIZE = 22, 20, 30, 46
 _LONGEST_COMMENT = 65_535

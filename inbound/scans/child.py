@@ -16,7 +16,9 @@ import os
 import resource
 import signal
 import sys
+import traceback
 import types
+import weakref
 from collections.abc import Iterable, Iterator
 from multiprocessing import forkserver, reduction
 from multiprocessing.context import ForkServerProcess
@@ -42,6 +44,8 @@ class Memory:
 
     def __init__(self, name: str = "scan") -> None:
         self.fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        # An error between here and a `with` must not keep a plaintext for as long as we live.
+        self.close = weakref.finalize(self, os.close, self.fd)
 
     @classmethod
     def of(cls, pieces: Iterable[bytes]) -> "Memory":
@@ -65,11 +69,6 @@ class Memory:
     def size(self) -> int:
         return os.fstat(self.fd).st_size
 
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
     def __enter__(self) -> Self:
         return self
 
@@ -78,7 +77,12 @@ class Memory:
 
 
 class Children:
-    """Runs jobs (inbound/scans/jobs.py), as many at once as there are cores."""
+    """Runs jobs (inbound/scans/jobs.py).
+
+    Attributes:
+        room: to be held around loading a file and running jobs on it: as many plaintexts are in
+            memory, and as many children at work, as there are cores.
+    """
 
     def __init__(self, at_once: int | None = None, nursery: str = "inbound.scans.nursery") -> None:
         self.nursery = nursery
@@ -108,16 +112,15 @@ class Children:
             Stopping: the process is shutting down.
         """
         for _ in range(TRIES):
-            async with self.room:
-                written = [Memory("result") for _ in range(outputs + 1)]
-                try:
-                    end = await self._one(job, inputs, written, arguments)
-                    if end == 0 and written[0].size:
-                        return self._facts(written[0]), written[1:]
-                except BaseException:
-                    _close(written)
-                    raise
+            written = [Memory("result") for _ in range(outputs + 1)]
+            try:
+                end = await self._one(job, inputs, written, arguments)
+                if end == 0 and written[0].size:
+                    return self._facts(written[0]), written[1:]
+            except BaseException:
                 _close(written)
+                raise
+            _close(written)
             self._blame(end)
             log.warning("mesh child lost", job=job, end=end)
         raise ChildLost(f"The child process for {job} was killed {TRIES} times.")
@@ -146,12 +149,13 @@ class Children:
         self.alive.add(process)
         self.idle.clear()
         try:
-            await asyncio.wait_for(ended, WALL)
+            await asyncio.wait_for(asyncio.shield(ended), WALL)
         except TimeoutError:
             raise ScanRefused(f"takes longer than {WALL:.0f} seconds to read. {_SMALLER}") from None
         finally:
             loop.remove_reader(process.sentinel)
-            process.kill()
+            if not ended.done():
+                process.kill()
             process.join()
             self.alive.discard(process)
             if not self.alive:
@@ -164,6 +168,9 @@ class Children:
     def _facts(self, memory: Memory) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(b"".join(memory.pieces()))
         memory.close()
+        if "failed" in facts:
+            log.error("mesh job failed", error=facts["failed"])
+            raise ScanRefused(_UNREADABLE)
         if "refused" in facts:
             raise ScanRefused(facts["refused"])
         return facts
@@ -176,7 +183,7 @@ class Children:
         if end == -signal.SIGXFSZ:
             raise ScanRefused(f"is too large to be prepared here. {_SMALLER}")
         if end in _CRASHES:
-            raise ScanRefused("cannot be read: its content makes the reader fail. Export it again.")
+            raise ScanRefused(_UNREADABLE)
 
 
 @contextlib.contextmanager
@@ -191,6 +198,7 @@ def _without_main() -> Iterator[None]:
 
 
 _SMALLER = "Export it with fewer triangles."
+_UNREADABLE = "cannot be read: its content makes the reader fail. Export it again."
 
 
 class _Handle:
@@ -239,6 +247,9 @@ def _work(job: str, fds: list[int], inputs: int, arguments: str) -> None:
         facts = {"refused": str(refusal)}
     except MemoryError:
         facts = {"refused": f"needs more memory than a scan may take. {_SMALLER}"}
+    except Exception as error:  # noqa: BLE001 -- a fault of ours; its neighbours are still to be shared
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        facts = {"failed": f"{type(error).__name__} at {where.name}:{where.lineno}"}
     os.write(report, json.dumps(facts).encode())
     os._exit(0)  # nothing to clean up: the parent holds the files
 

@@ -18,7 +18,7 @@ Ints = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
 Wide = NDArray[np.int64]
 
-AGAIN = "Export it again and reply with the file."
+AGAIN = "Export it again and send it in a new mail."
 # One unit is one millimetre by custom, so a coordinate of a kilometre is damage, not dentistry.
 FARTHEST = 1e6
 MOST_POINTS = 2**31 - 1
@@ -92,7 +92,7 @@ def _refuse_no_surface(vertices: Floats, faces: Wide | Ints) -> None:
         raise ScanRefused(f"holds no triangles. {AGAIN}")
     if not len(faces):
         raise ScanRefused(
-            "holds points and no surface. Export it as a mesh and reply with the file."
+            "holds points and no surface. Export it as a mesh and send it in a new mail."
         )
 
 

@@ -58,13 +58,6 @@ _READERS: dict[Format, tuple[Callable[[memoryview], Mesh], Callable[[Mesh], byte
     Format.PLY: (ply.read, ply.write, "ply"),
     Format.OBJ: (obj.read, obj.write, "obj"),
 }
-_NO_SCAN = {
-    Format.EMPTY: "is empty. Export it again and reply with the file.",
-    Format.HPS: "is a 3Shape scan, which only 3Shape's own programs open. Export it as STL or PLY and reply with the file.",
-    Format.DICOM: "is a DICOM file and no surface scan. Export the surface as STL or PLY and reply with the file.",
-    Format.THREEMF: "is a 3MF file. Export it as STL, PLY or OBJ and reply with the file.",
-    Format.GLB: "is a GLB file. Export it as STL, PLY or OBJ and reply with the file.",
-}
 
 
 def prepare(data: memoryview, kind: Format) -> Prepared:
@@ -74,7 +67,7 @@ def prepare(data: memoryview, kind: Format) -> Prepared:
         ScanRefused: it cannot be used; the sentence begins with its verb, for a file's name to stand before.
     """
     if kind not in _READERS:
-        raise ScanRefused(_NO_SCAN.get(kind, "is no scan. Send STL, PLY or OBJ."))
+        raise ScanRefused("is no scan. Send STL, PLY or OBJ.")
     read, write, suffix = _READERS[kind]
     with in_plain_words(kind.value):
         mesh = read(data)

@@ -34,6 +34,7 @@ class Talk:
     member: Member
     contents: Contents
     left_out: list[str]  # a sentence for each attached file that is no scan
+    has_scans: bool
     now: int
 
 
@@ -79,7 +80,7 @@ def _order_of(contents: Contents, case: Case | None) -> Order | None:
     if order is None and not first_line(contents.body) and case is not None:
         return _order_in_subject(contents.subject, case)
     if order is None and case is None and not first_line(contents.body):
-        return read_order(first_line(contents.subject))
+        return _order_in_subject_to_all(contents.subject)
     return order
 
 
@@ -89,6 +90,13 @@ def _order_in_subject(subject: str, case: Case) -> Order | None:
     if order and f"#{case.public_id}" in order.cases:
         return order
     return None
+
+
+def _order_in_subject_to_all(subject: str) -> Order | None:
+    """Outside of a thread a subject may ask; to change something it must name the case by its #."""
+    order = read_order(first_line(subject))
+    named = order is not None and any(case.startswith("#") for case in order.cases)
+    return order if named or not _changes(order) else None
 
 
 def _differ(one: Order | None, other: Order | None) -> bool:
@@ -102,9 +110,12 @@ def _changes(*orders: Order | None) -> bool:
 async def _carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
     command = COMMANDS[order.verb]
     case = await _case_of(talk, thread_case, order) if command.about_case else None
-    if order.unknown:
+    unknown = list(order.unknown)
+    if "reviewer" not in command.arguments:
+        unknown += order.recipients
+    if unknown:
         raise CommandRefused(
-            f"“{' '.join(order.unknown)}” in “{order.line}” is not understood, so nothing was done."
+            f"“{' '.join(unknown)}” in “{order.line}” is not understood, so nothing was done."
             f" {command.verb} takes: {command.arguments or 'nothing'}; a reviewer is named by the"
             " whole address."
         )
@@ -159,9 +170,15 @@ def _told(
 
 
 def _named(talk: Talk) -> list[Reviewer]:
-    found, _ = take_addresses(first_line(talk.contents.body))
+    """Raises CommandRefused when something was meant as an address and cannot be used."""
+    named = take_addresses(first_line(talk.contents.body))
+    if named.unusable:
+        raise CommandRefused(
+            f"“{named.unusable[0]}” cannot be used as an e-mail address, so nobody was told. Reply"
+            " with the reviewer's address on the first line."
+        )
     ours = f"@{talk.house.settings.domain}"
-    return [reviewer for reviewer in found if not reviewer.address.endswith(ours)]
+    return [one for one in named.reviewers if not one.address.endswith(ours)]
 
 
 async def _name(talk: Talk, case: Case, reviewers: list[Reviewer]) -> None:
@@ -210,26 +227,35 @@ async def _answer(talk: Talk, case: Case | None, outcome: str, context: dict[str
 
 
 def _help(talk: Talk, case: Case | None) -> dict[str, Any]:
-    sentences = []
-    if find_order_below(talk.contents.body):
-        sentences.append("A command counts only on the first line. Put it there and send it again.")
-    elif case is not None and case.state is CaseState.WAITING:
-        sentences.append("Reply with the reviewer's e-mail address on the first line.")
-    elif case is not None:
-        sentences.append(
-            "Your reply begins with no command, so nothing was done and nobody was told."
-        )
-    else:
-        sentences += talk.left_out
-        sentences.append(
-            "No scan was found in your mail. Attach STL, PLY, OBJ, or ZIP of these, and write the"
-            " reviewer's address and the case number in the subject."
-        )
+    nothing_shared = case is None and talk.left_out
     return {
-        "heading": "Nothing was shared" if talk.left_out else "What you can say",
-        "sentences": sentences,
+        "heading": "Nothing was shared" if nothing_shared else "What you can say",
+        "sentences": _why_nothing_was_done(talk, case),
         "commands": _command_rows(),
     }
+
+
+def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
+    new_mail = f"in a new mail to share@{talk.house.settings.domain}"
+    if find_order_below(talk.contents.body):
+        return ["A command counts only on the first line. Put it there and send it again."]
+    if case is None:
+        return [
+            *talk.left_out,
+            "No scan was found in your mail. Attach STL, PLY, OBJ, or ZIP of these, and write the"
+            " reviewer's address and the case number in the subject.",
+        ]
+    if talk.has_scans:
+        return [
+            f"Scans in a reply are not added to a case, so nothing was done. Send them {new_mail}."
+        ]
+    if case.state is CaseState.WAITING:
+        return ["Reply with the reviewer's e-mail address on the first line."]
+    if case.state is CaseState.UNANSWERED:
+        return [
+            f"The day for an answer is over and your mail was destroyed. Send the scans {new_mail}."
+        ]
+    return ["Your reply begins with no command, so nothing was done and nobody was told."]
 
 
 def _command_rows() -> list[dict[str, str]]:

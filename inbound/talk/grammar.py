@@ -9,9 +9,13 @@ import unicodedata
 from inbound.commands.shape import Order
 from inbound.commands.table import COMMANDS
 
+_LONGEST = 1_000  # characters of a command; the patterns below take long over long lines
+_SIGNATURE = "--"
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _DECORATION = "*_`~\"'“”„‘’«»‹›·•–—-.,;:!?()[]"
 _ADDRESS = re.compile(r"<?([^\s<>@,;]+@[^\s<>@,;]+\.[^\s<>@,;]+)>?")
+# Outlook's plain text of a linked address: kim@clinic.example<mailto:kim@clinic.example>
+_MAILTO = re.compile(r"<mailto:[^<>]*>", re.IGNORECASE)
 _DAYS = re.compile(r"([+-]?\d{1,6})\s*(?:d|days?|tage?|días?|dias?|天)?", re.IGNORECASE)
 _MARKS = re.compile(r"#?[\w][\w./#-]*\d[\w./-]*|#\w+|\d+", re.UNICODE)
 
@@ -19,7 +23,10 @@ _MARKS = re.compile(r"#?[\w][\w./#-]*\d[\w./-]*|#\w+|\d+", re.UNICODE)
 def first_line(text: str) -> str:
     """The first line that is not blank, in plain letters: what decorates it is taken off."""
     for line in text.splitlines():
-        plain = " ".join(_UNSEEN.sub("", unicodedata.normalize("NFKC", line)).split())
+        if line.rstrip() == _SIGNATURE:
+            break
+        plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", line))
+        plain = " ".join(_MAILTO.sub("", plain).split())
         if plain.strip(_DECORATION):
             return plain
     return ""
@@ -28,7 +35,7 @@ def first_line(text: str) -> str:
 def read_order(line: str) -> Order | None:
     """The command that a plain line (`first_line`) is, or None."""
     words = line.split()
-    if not words or line.startswith(">"):
+    if not words or line.startswith(">") or len(line) > _LONGEST:
         return None
     verb = words[0].strip(_DECORATION).upper()
     command = COMMANDS.get(verb)
@@ -54,7 +61,10 @@ def _with_arguments(verb: str, words: list[str]) -> Order:
         number = _DAYS.fullmatch(plain.strip("*_.,;:!"))
         if verb == "EXTEND" and number and days is None:
             days = int(number[1])
-        elif plain.lower() in ("d", "day", "days", "tag", "tage", "días", "dias") and days:
+        elif (
+            plain.lower() in ("d", "day", "days", "tag", "tage", "días", "dias")
+            and days is not None
+        ):
             continue
         elif _MARKS.fullmatch(plain) or _looks_like_public_id(plain):
             cases.append(plain)

@@ -1,11 +1,15 @@
 """`scanpost account`."""
 
+import re
+
 import click
 
 from scanpost.cli.run import in_house
 from store.errors import Refusal
 from store.house import House
 from store.records import audit, labs
+
+_ADDRESS = re.compile(r"[^\s@<>,;\"]+@[^\s@<>,;\"]+\.[^\s@<>,;\"]+")
 
 
 @click.group
@@ -20,6 +24,12 @@ def command() -> None:
 @click.option("--lab", "lab_name", default="", help="The lab; made from --company when not named.")
 def add(address: str, name: str, company: str, lab_name: str) -> None:
     """Add a member, for example: scanpost account add anna@lab.example --name "Anna Berg" --company "Acme Dental"."""
+    if not _ADDRESS.fullmatch(address):
+        raise Refusal(f"{address} is not an e-mail address.")
+    if not (company or lab_name):
+        raise Refusal(
+            "Say which lab: --company makes one of that name, --lab takes one that exists."
+        )
 
     async def work(house: House) -> None:
         now = house.clock.now()
@@ -28,7 +38,7 @@ def add(address: str, name: str, company: str, lab_name: str) -> None:
             if lab is None and lab_name:
                 raise Refusal(f"There is no lab named {lab_name}. Add it: scanpost lab add.")
             if lab is None:
-                lab = await labs.add_lab(connection, company or address.partition("@")[2], now)
+                lab = await labs.add_lab(connection, company, now)
             member = await labs.add_member(
                 connection, lab.id, address, name, company or lab.name, now
             )

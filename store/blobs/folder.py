@@ -58,7 +58,7 @@ class FolderBlobs:
 class FolderWriting:
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folders = [path.parent, *_make_folders(path.parent)]
         self.unfinished = path.with_name(f"{path.name}.{new_id()}.tmp")
         self.fd = os.open(self.unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
@@ -72,13 +72,21 @@ class FolderWriting:
         os.close(self.fd)
         self.fd = -1
         self.unfinished.rename(self.path)
-        sync_folder(self.path.parent)
+        for folder in self.folders:
+            sync_folder(folder)
 
     def abort(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
             self.unfinished.unlink(missing_ok=True)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Makes a folder and those above it; returns the ones that have got a new entry by it."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return [each.parent for each in missing]
 
 
 def sync_folder(folder: Path) -> None:

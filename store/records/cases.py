@@ -99,6 +99,16 @@ async def set_times(
     )
 
 
+async def break_off(connection: AsyncConnection, mail_id: str, now: int) -> None:
+    """The mail of a case in preparation was given up: the case's flow ends it and says so."""
+    case_id = derived_id("case", mail_id)
+    await connection.execute(
+        sa.update(cases)
+        .where(cases.c.id == case_id, cases.c.state == CaseState.PREPARING)
+        .values(due_at=now, attempt=cases.c.attempt + 1, failures=0)
+    )
+
+
 async def mark_reminded(connection: AsyncConnection, case_id: str, now: int) -> None:
     change = sa.update(cases).where(cases.c.id == case_id).values(reminded_at=now)
     await connection.execute(change)
@@ -115,6 +125,17 @@ async def wrapped_key(connection: AsyncConnection, case_id: str) -> bytes:
 
 async def destroy_key(connection: AsyncConnection, case_id: str) -> None:
     await connection.execute(sa.delete(case_keys).where(case_keys.c.case_id == case_id))
+
+
+async def forget_contents(connection: AsyncConnection, case_id: str) -> None:
+    """Blanks what a destroyed case still said about its scans; its name stays, for the lab's lists."""
+    await connection.execute(sa.update(cases).where(cases.c.id == case_id).values(note=""))
+    own = sa.select(versions.c.id).where(versions.c.case_id == case_id)
+    blank = {"original_name": "", "problem": "", "report": None, "arch": None}
+    await connection.execute(sa.update(scans).where(scans.c.version_id.in_(own)).values(**blank))
+    await connection.execute(
+        sa.update(versions).where(versions.c.case_id == case_id).values(left_out=[], frame=None)
+    )
 
 
 # ---------------------------------------------------------------- versions and scans

@@ -16,6 +16,8 @@ from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from store.errors import TryAgain
+
 READING = {"scanpost_reading": True}
 
 
@@ -27,7 +29,12 @@ class Database:
     async def open(cls, path: Path) -> "Database":
         """Opens the SQLite file and brings its tables up to date."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=8, max_overflow=8)
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}",
+            pool_size=8,
+            max_overflow=8,
+            hide_parameters=True,  # an error's text goes to the log
+        )
         tune_sqlite(engine.sync_engine)
         database = cls(engine)
         async with database.write() as connection:
@@ -52,7 +59,9 @@ class Database:
             return
         async with self.engine.connect() as connection:
             raw = await connection.execution_options(scanpost_bare=True)
-            await raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = (await raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).scalar()
+        if busy:
+            raise TryAgain("The write-ahead log is in use and could not be emptied.")
 
     async def close(self) -> None:
         await self.engine.dispose()

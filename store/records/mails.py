@@ -28,8 +28,8 @@ class Arrival:
 async def accept(connection: AsyncConnection, arrival: Arrival) -> Mail:
     """Writes the row of a mail: RECEIVED and due at once, or DUPLICATE of one that came before.
 
-    The same mail is one with the same Message-ID, author and body bytes: a relay that tries again
-    may add trace lines to the header. Without a Message-ID the header must be equal as well.
+    The same mail is one with the same Message-ID, author, recipients and body bytes: a relay that
+    tries again may add trace lines to the header. Without a Message-ID the header counts as well.
     """
     before = await _same_mail(connection, arrival)
     state = MailState.DUPLICATE if before else MailState.RECEIVED
@@ -73,21 +73,17 @@ async def work_again(connection: AsyncConnection, mail_id: str, now: int) -> Non
     )
 
 
-async def first_of_case(connection: AsyncConnection, case_id: str) -> str:
-    """The id of the mail that opened a case."""
-    question = sa.select(mails.c.id).where(mails.c.case_id == case_id)
-    mail_id: str = (
-        await connection.execute(question.order_by(mails.c.received_at))
-    ).scalars().first() or ""
-    return mail_id
+async def waiting_of_case(connection: AsyncConnection, case_id: str) -> str | None:
+    """The id of the mail that waits for a case's answer."""
+    waiting = sa.select(mails.c.id).where(
+        mails.c.case_id == case_id, mails.c.state == MailState.WAITING
+    )
+    return (await connection.execute(waiting)).scalars().first()
 
 
 async def drop_waiting(connection: AsyncConnection, case_id: str) -> str | None:
     """Gives up the mail that waits for a case's answer; returns its id if there is one."""
-    waiting = sa.select(mails.c.id).where(
-        mails.c.case_id == case_id, mails.c.state == MailState.WAITING
-    )
-    mail_id = (await connection.execute(waiting)).scalars().first()
+    mail_id = await waiting_of_case(connection, case_id)
     if mail_id:
         await settle(connection, mail_id, MailState.DONE, "no answer in time")
     return mail_id
@@ -101,12 +97,16 @@ async def kept_in_spool(connection: AsyncConnection) -> set[str]:
 
 
 async def _same_mail(connection: AsyncConnection, arrival: Arrival) -> str | None:
-    question = sa.select(mails.c.id).where(
+    question = sa.select(mails.c.id, mails.c.recipients).where(
         mails.c.message_id == arrival.message_id,
         mails.c.author == arrival.author,
         mails.c.body_sha256 == arrival.body_sha256,
-        mails.c.state != MailState.DUPLICATE,
+        mails.c.state.not_in([MailState.DUPLICATE, MailState.DEAD]),
     )
     if not arrival.message_id:
         question = question.where(mails.c.header_sha256 == arrival.header_sha256)
-    return (await connection.execute(question)).scalars().first()
+    for mail_id, recipients in await connection.execute(question):
+        if sorted(recipients) == sorted(arrival.recipients):
+            found: str = mail_id
+            return found
+    return None

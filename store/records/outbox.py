@@ -70,14 +70,18 @@ async def try_later(connection: AsyncConnection, letter_id: str, due_at: int, an
 
 async def withdraw_of_case(connection: AsyncConnection, case_id: str, now: int) -> None:
     """Letters of a case that has ended must not go out with dead links."""
-    due = sa.select(letters.c.id).where(
-        letters.c.case_id == case_id, letters.c.state == LetterState.DUE
-    )
+    await _withdraw(connection, letters.c.case_id == case_id, "the case ended", now)
+
+
+async def withdraw_of_person(connection: AsyncConnection, person_id: str, now: int) -> None:
+    """Nor must those to somebody whose link was revoked while the relay put them off."""
+    to_person = sa.and_(letters.c.person_id == person_id, letters.c.kind == "share")
+    await _withdraw(connection, to_person, "the link was revoked", now)
+
+
+async def _withdraw(
+    connection: AsyncConnection, which: sa.ColumnElement[bool], why: str, now: int
+) -> None:
+    due = sa.select(letters.c.id).where(which, letters.c.state == LetterState.DUE)
     for letter_id in (await connection.execute(due)).scalars().all():
-        await settle(connection, letter_id, LetterState.WITHDRAWN, "the case ended", now)
-
-
-async def state_of_letters(connection: AsyncConnection, case_id: str) -> list[Letter]:
-    question = sa.select(letters).where(letters.c.case_id == case_id).order_by(letters.c.created_at)
-    rows = (await connection.execute(question)).mappings()
-    return [Letter.of({**row, "state": LetterState(row["state"])}) for row in rows]
+        await settle(connection, letter_id, LetterState.WITHDRAWN, why, now)

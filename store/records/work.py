@@ -1,7 +1,8 @@
 """Rows with work to do, whatever they are: what the sweep asks and writes.
 
-A flow ends by moving `due_at` (to nothing, or to a later moment) and counting `attempt` up. A row
-that is still due after its flow ended, or whose flow failed, has failed once more.
+A flow ends by moving `due_at`: to nothing, or to a later moment and counting `attempt` up, since the
+same flow id is never begun twice. A row that is still due after its flow ended, or whose flow failed,
+has failed once more.
 """
 
 from dataclasses import dataclass

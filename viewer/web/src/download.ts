@@ -1,6 +1,6 @@
 /** Brings a file's bytes, telling how many have come, and goes on where a broken connection stopped. */
 
-export type DownloadFailure = "connection" | "ended" | "server" | "content";
+export type DownloadFailure = "connection" | "ended" | "locked" | "server" | "content";
 
 export class DownloadError extends Error {
   constructor(readonly reason: DownloadFailure) {
@@ -43,7 +43,8 @@ async function receive(url: string, unfinished: Unfinished, hooks: Hooks): Promi
   const resume = unfinished.resumable && unfinished.bytes > 0;
   const response = await fetch(url, resume ? { headers: { Range: `bytes=${unfinished.bytes}-` } } : {});
   const { status, headers, body } = response;
-  if ([401, 403, 404, 410].includes(status)) throw new DownloadError("ended");
+  if (status === 403) throw new DownloadError("locked");
+  if (status === 404 || status === 410) throw new DownloadError("ended");
   if (!response.ok || !body) throw new DownloadError("server");
   const continues =
     status === 206 && headers.get("Content-Range")?.startsWith(`bytes ${unfinished.bytes}-`);

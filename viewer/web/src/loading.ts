@@ -34,7 +34,7 @@ export class Loading {
     const drawn = this.parts.all.some(({ detail }) => detail !== "none");
     this.reached(drawn ? "preview" : "failed");
     this.tellFailures(failures);
-    if (!drawn || [...failures.values()].includes("ended")) return;
+    if (!drawn || [...failures.values()].some(isFinal)) return;
     if (mustSpare(this.parts)) this.offerFull();
     else await this.full();
   }
@@ -71,7 +71,7 @@ export class Loading {
       tell(0);
       const failure = await this.bring(part, "full", tell);
       if (failure) failures.set(part, failure);
-      if (failure === "ended") break;
+      if (failure && isFinal(failure)) break;
       before += part.scan.full_bytes;
     }
     this.line.hush("loading");
@@ -114,6 +114,11 @@ export class Loading {
       this.line.say("failure", words.ended);
       return;
     }
+    if (why === "locked") {
+      const openAgain = { label: words.openAgain, run: () => location.reload() };
+      this.line.say("failure", words.locked, openAgain);
+      return;
+    }
     const unseen = part.detail === "none";
     const alike = [...failures].filter(
       ([other, reason]) => reason === why && (other.detail === "none") === unseen,
@@ -125,6 +130,11 @@ export class Loading {
       run: () => void this.start(),
     });
   }
+}
+
+/** The link or this visit is over: no other file would come either. */
+function isFinal(failure: DownloadFailure): boolean {
+  return failure === "ended" || failure === "locked";
 }
 
 function worst(failures: Failures): [Part, DownloadFailure] | undefined {

@@ -3,7 +3,7 @@
 import type { DownloadFailure } from "./download";
 
 /** What may pass, or be mended, by trying again. */
-type Hindrance = Exclude<DownloadFailure, "ended">;
+type Hindrance = Exclude<DownloadFailure, "ended" | "locked">;
 
 export const words = {
   canvas: (scans: string) =>
@@ -24,6 +24,8 @@ export const words = {
   allHidden: "All scans are hidden.",
   showAll: "Show all",
   ended: "The link has ended. Ask the sender to open it again.",
+  locked: "This device has not used the link for a while.",
+  openAgain: "Open it again",
   tryAgain: "Try again",
   previewFailed: (labels: string, why: Hindrance) => `${labels} could not be drawn: ${reasons[why]}`,
   fullFailed: (labels: string, why: Hindrance) =>

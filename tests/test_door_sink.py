@@ -1,0 +1,166 @@
+"""The sink, against a reference that holds the whole mail in memory."""
+
+import hashlib
+import itertools
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inbound.door.sink import HEADER_LIMIT, DataSink
+
+LIMIT = 1 << 20
+SMUGGLING = [
+    b"\n.\n",
+    b"\n.\r",
+    b"\r.\n",
+    b"\r.\r",
+    b"\n.\r\n",
+    b"\r.\r\n",
+    b"\r\n.\n",
+    b"\r\n.\r",
+    b"\r\n\0.\r\n",
+    b"\r\n.\0\r\n",
+    b"\r\n.\r\r\n",
+]
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.data += bytes(data)
+
+
+class Full(Kept):
+    def write(self, data: bytes | memoryview) -> None:
+        raise OSError(28, "No space left on device", "/var/secret/path")
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    return [data[a:b] for a, b in itertools.pairwise(places)]
+
+
+def receive(chunks: list[bytes], limit: int = LIMIT) -> tuple[DataSink, bytes, bytes | None]:
+    """The sink, what it spooled, and what came behind the end mark."""
+    kept = Kept()
+    sink = DataSink(kept, limit)
+    for number, chunk in enumerate(chunks):
+        rest = sink.feed(chunk)
+        if rest is not None:
+            return sink, kept.data, rest + b"".join(chunks[number + 1 :])
+    return sink, kept.data, None
+
+
+def reference(wire: bytes) -> tuple[bytes, bytes | None]:
+    """RFC 5321 4.5.2 the slow way: the mail, and what is behind it; None if it has no end."""
+    framed = b"\r\n" + wire
+    end = framed.find(b"\r\n.\r\n")
+    body = framed if end < 0 else framed[: end + 2]
+    rest = None if end < 0 else framed[end + 5 :]
+    return re.sub(rb"\r\n\.", b"\r\n", body)[2:], rest
+
+
+wires = st.lists(
+    st.sampled_from([b"\r\n", b".", b"a", b"bc", b":", b"\r\n.", b"..", b"\r\n\r\n", b" "]),
+    max_size=40,
+).map(b"".join)
+dirty = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\0", b".", b"a", b"\r\n", b"\r\n."]), max_size=25
+).map(b"".join)
+cuts = st.lists(st.integers(0, 90), max_size=30)
+
+
+@settings(max_examples=600, deadline=None)
+@given(wire=wires, cuts=cuts, behind=st.sampled_from([b"", b"QUIT\r\n", b".\r\n", b"\r\n.\r\n"]))
+def test_any_chunks_give_the_same_mail_as_the_reference(
+    wire: bytes, cuts: list[int], behind: bytes
+) -> None:
+    whole = wire + b"\r\n.\r\n" + behind
+    expected, rest = reference(whole)
+    sink, spooled, left = receive(pieces(whole, cuts))
+    assert sink.problem is None
+    assert (spooled, left) == (expected, rest)
+    assert sink.size == len(expected)
+    header, body = split_of(expected)
+    assert sink.header == header
+    assert sink.header_sha256 == hashlib.sha256(header).hexdigest()
+    assert sink.body_sha256 == hashlib.sha256(body).hexdigest()
+
+
+def split_of(mail: bytes) -> tuple[bytes, bytes]:
+    if mail.startswith(b"\r\n"):
+        return b"", mail[2:]
+    header, found, body = mail.partition(b"\r\n\r\n")
+    return (header + b"\r\n", body) if found else (mail, b"")
+
+
+@settings(max_examples=600, deadline=None)
+@given(wire=dirty, cuts=cuts)
+def test_whatever_is_dirty_ends_only_at_the_true_mark_and_is_refused(
+    wire: bytes, cuts: list[int]
+) -> None:
+    whole = wire + b"x\r\n.\r\nMAIL"
+    mail, rest = reference(whole)
+    sink, _, left = receive(pieces(whole, cuts))
+    assert left == rest
+    clean = mail.replace(b"\r\n", b"")
+    assert (sink.problem is not None) == bool({0, 10, 13} & set(clean))
+
+
+@pytest.mark.parametrize("form", SMUGGLING)
+@pytest.mark.parametrize("step", range(1, 12))
+def test_smuggling_forms_never_end_a_mail_and_refuse_it(form: bytes, step: int) -> None:
+    hidden = b"MAIL FROM:<x@y.example>\r\nRCPT TO:<z@y.example>\r\nDATA\r\nhi\r\n.\r\n"
+    wire = b"Subject: a\r\n\r\nhello" + form + hidden
+    sink, _, left = receive([wire[at : at + step] for at in range(0, len(wire), step)])
+    assert left == b""
+    assert sink.problem is not None
+    assert sink.problem.reply.startswith("550 5.6.0 ")
+
+
+def test_a_mail_that_has_not_ended_is_not_ended_by_its_last_bytes() -> None:
+    for tail in (b"", b"\r", b"\r\n", b"\r\n.", b"\r\n.\r"):
+        assert receive([b"a" + tail])[2] is None
+
+
+def test_an_empty_mail_ends_at_once() -> None:
+    sink, spooled, left = receive([b".\r\nQUIT\r\n"])
+    assert (spooled, left, sink.size, sink.problem) == (b"", b"QUIT\r\n", 0, None)
+
+
+def test_a_mail_of_the_limit_is_taken_and_one_byte_more_is_refused_in_mb() -> None:
+    limit = 2 * 1024 * 1024
+    fits = b"\r\n" + b"a" * (limit - 4)
+    assert receive([fits + b"\r\n.\r\n"], limit)[0].problem is None
+    sink, spooled, left = receive([fits, b"a\r\n", b"b" * 100_000, b"\r\n.\r\nNOOP\r\n"], limit)
+    assert sink.problem is not None
+    assert sink.problem.reply.startswith("552 5.3.4 This mail is larger than 2 MB")
+    assert len(spooled) <= limit
+    assert left == b"NOOP\r\n"
+
+
+def test_a_header_over_its_limit_is_refused_and_no_more_of_it_is_kept() -> None:
+    line = b"X: " + b"a" * 70 + b"\r\n"
+    chunks = [line * 50] * 200
+    sink, spooled, left = receive([*chunks, b".\r\n"])
+    assert sink.problem is not None
+    assert sink.problem.reply.startswith("554 5.6.0 The header of this mail is larger than 256 KB")
+    assert max(len(sink.header), len(spooled)) < HEADER_LIMIT + len(chunks[0]) + 1
+    assert left == b""
+
+
+def test_a_full_disk_is_a_refusal_that_names_no_path_and_the_mail_is_read_to_its_end() -> None:
+    sink = DataSink(Full(), LIMIT)
+    assert sink.feed(b"Subject: a\r\n\r\nhello\r\n") is None
+    assert sink.feed(b"MAIL FROM:<x@y>\r\n.\r\nQUIT\r\n") == b"QUIT\r\n"
+    assert sink.problem is not None
+    assert sink.problem.code == 452
+    assert "/var" not in sink.problem.reply
+
+
+def test_dots_are_taken_off_once() -> None:
+    assert receive([b"..\r\n...a\r\n.b\r\n.\r\n"])[1] == b".\r\n..a\r\nb\r\n"
