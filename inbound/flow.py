@@ -6,7 +6,7 @@
                   a reply          -> a command, or the reviewer's name   inbound/talk/conversation
                   no reviewer      -> a case that waits, and a question
                   scans            -> a case in preparation               inbound/cases/opening
-    take_files  attachments into sealed originals                         inbound/cases/share
+    take_files  attachments into sealed originals                         inbound/cases/take
     prepare     each scan in a child of its own                           inbound/scans
     draw        the picture
     announce    one transaction: the case is open, the letters wait       -> outbound
@@ -22,10 +22,12 @@ from email.header import decode_header, make_header
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases import share
+from inbound.cases.announce import announce
 from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
+from inbound.cases.prepare import draw_picture, prepare_scans
 from inbound.cases.subject import read_subject
+from inbound.cases.take import SCANS, left_out, take_files
 from inbound.mail.attachments import Attachment, attachments
 from inbound.mail.parts import HEADER_LIMIT, split
 from inbound.mail.skeleton import Contents, read_contents
@@ -42,17 +44,17 @@ from store.tokens import ADDRESS, Purpose
 
 log = structlog.get_logger()
 # What makes a mail a share. Other files alone are answered at once, not asked about.
-_SHAREABLE = share.SCANS | {Format.ZIP}
+_SHAREABLE = SCANS | {Format.ZIP}
 
 
 async def mail_flow(house: House, children: Children, step: Step, mail_id: str) -> None:
     """Takes a mail from its spool file to its letters."""
     if not await step(read_mail, house, mail_id):
         return
-    await step(share.take_files, house, children, mail_id)
-    await step(share.prepare_scans, house, children, mail_id)
-    await step(share.draw_picture, house, children, mail_id)
-    await step(share.announce, house, mail_id)
+    await step(take_files, house, children, mail_id)
+    await step(prepare_scans, house, children, mail_id)
+    await step(draw_picture, house, children, mail_id)
+    await step(announce, house, mail_id)
     await step(discard_mail, house, mail_id)
 
 
@@ -106,13 +108,11 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
             opened = await open_case(house, connection, mail, member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
-        left_out = [
-            share.left_out(file.name, file.format)
-            for file in files
-            if file.format not in _SHAREABLE
+        no_scans = [
+            left_out(file.name, file.format) for file in files if file.format not in _SHAREABLE
         ]
         now = house.clock.now()
-        talk = Talk(house, connection, mail, member, contents, left_out, has_scans, now)
+        talk = Talk(house, connection, mail, member, contents, no_scans, has_scans, now)
         await converse(talk, case)
         return MailState.DONE
 

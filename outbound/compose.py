@@ -79,8 +79,11 @@ async def compose(house: House, letter: Letter) -> Posting:
 
 
 def clean(value: str) -> str:
-    """One line of text: no control, no line separator, no mark that turns the writing round."""
-    return " ".join(_BREAKING.sub(" ", value).split())
+    """One line of text: no control, no line separator, no mark that turns the writing round.
+
+    "=?" is taken apart: a header class would decode it, line breaks and all (RFC 2047).
+    """
+    return " ".join(_BREAKING.sub(" ", value).replace("=?", "= ?").split())
 
 
 async def _wires(house: House, letter: Letter) -> _Wires:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -17,14 +18,15 @@ START = 30.0  # seconds until "ready"
 class Service:
     """A server process in a process group of its own."""
 
-    def __init__(self, folder: Path, relay: str) -> None:
+    def __init__(self, folder: Path, relay: str, web_port: int = 0) -> None:
         self.folder = folder
         self.environment = {
             **{name: value for name, value in os.environ.items() if "SCANPOST" not in name},
             "SCANPOST_DATA_DIR": str(folder),
             "SCANPOST_DOMAIN": DOMAIN,
             "SCANPOST_SMTP_LISTEN": "127.0.0.1:0",
-            "SCANPOST_WEB_LISTEN": "127.0.0.1:0",
+            "SCANPOST_WEB_LISTEN": f"127.0.0.1:{web_port}",
+            "SCANPOST_BASE_URL": f"http://127.0.0.1:{web_port}",
             "SCANPOST_TRUSTED_CLIENTS": "127.0.0.0/8",
             "SCANPOST_RELAY_URL": relay,
             "PYTHONWARNINGS": "default",
@@ -101,6 +103,14 @@ class Service:
             if ports:
                 self.smtp_port, self.web_port = int(ports[1]), int(ports[2])
                 ready.set()
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for a server whose links must name it beforehand."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def descendants_of(pid: int) -> list[int]:

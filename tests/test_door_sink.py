@@ -134,7 +134,9 @@ def test_an_empty_mail_ends_at_once() -> None:
 
 def test_a_mail_of_the_limit_is_taken_and_one_byte_more_is_refused_in_mb() -> None:
     limit = 2 * 1024 * 1024
-    fits = b"\r\n" + b"a" * (limit - 4)
+    line = b"a" * 998 + b"\r\n"
+    lines = line * ((limit - 4) // len(line))
+    fits = b"\r\n" + lines + b"a" * (limit - 4 - len(lines))
     assert receive([fits + b"\r\n.\r\n"], limit)[0].problem is None
     sink, spooled, left = receive([fits, b"a\r\n", b"b" * 100_000, b"\r\n.\r\nNOOP\r\n"], limit)
     assert sink.problem is not None
@@ -164,3 +166,17 @@ def test_a_full_disk_is_a_refusal_that_names_no_path_and_the_mail_is_read_to_its
 
 def test_dots_are_taken_off_once() -> None:
     assert receive([b"..\r\n...a\r\n.b\r\n.\r\n"])[1] == b".\r\n..a\r\nb\r\n"
+
+
+def test_a_line_of_ten_megabytes_is_refused_and_broken_ones_are_not() -> None:
+    spool = Kept()
+    sink = DataSink(spool, 64 << 20)
+    sink.feed(b"Subject: x\r\n\r\n")
+    for _ in range(40):
+        sink.feed(b"A" * 262_144)
+    assert sink.problem is not None
+    assert sink.problem.code == 554
+    assert len(spool.data) < 2 << 20
+    good = DataSink(Kept(), 64 << 20)
+    good.feed(b"Subject: x\r\n\r\n" + (b"A" * 900_000 + b"\r\n") * 3)
+    assert good.problem is None

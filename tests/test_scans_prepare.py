@@ -64,21 +64,10 @@ def test_the_copy_of_a_copy_is_the_copy():
         assert prepare(memoryview(copy), kind).copy == copy
 
 
-@pytest.mark.parametrize(
-    ("kind", "sentence"),
-    [
-        (Format.EMPTY, "is empty"),
-        (Format.HPS, "is a 3Shape scan"),
-        (Format.DICOM, "is a DICOM file"),
-        (Format.THREEMF, "is a 3MF file"),
-        (Format.PDF, "is no scan"),
-        (Format.OTHER, "is no scan"),
-    ],
-)
-def test_what_is_no_scan_is_told_what_to_do(kind, sentence):
-    with pytest.raises(ScanRefused) as caught:
+@pytest.mark.parametrize("kind", [Format.EMPTY, Format.HPS, Format.DICOM, Format.PDF, Format.OTHER])
+def test_what_is_no_scan_is_refused(kind):
+    with pytest.raises(ScanRefused, match="is no scan"):
         prepare(memoryview(b"whatever"), kind)
-    assert str(caught.value).startswith(sentence)
 
 
 def test_an_unforeseen_error_becomes_a_sentence(monkeypatch):

@@ -14,6 +14,8 @@ import structlog
 from store.errors import MailRefused
 
 HEADER_LIMIT = 256 * 1024
+# RFC 5321 4.5.3.1.6 allows 1,000 letters a line; programs that forget to break base64 send more.
+LONGEST_LINE = 1 << 20
 log = structlog.get_logger()
 _END = b"\r\n.\r\n"
 # What may be the beginning of the end mark and must wait for the next bytes.
@@ -36,6 +38,7 @@ class DataSink:
         self.spool = spool
         self.limit = limit
         self.size = 0
+        self.line = 0  # of the line that is not ended yet
         self.header = b""
         self.header_ended = False
         self.body_hash = hashlib.sha256()
@@ -81,8 +84,17 @@ class DataSink:
     def _check(self, data: bytes) -> None:
         if not _line_ends_are_whole(data):
             self._refuse(550, "5.6.0", "A bare CR or LF is in this mail; lines must end in CR LF.")
+        self._measure_line(data)
         if b"\0" in data:
             self._refuse(550, "5.6.0", "A NUL byte is in this mail; send files base64-encoded.")
+
+    def _measure_line(self, data: bytes) -> None:
+        first = data.find(b"\n")
+        self.line += len(data) if first < 0 else first
+        if self.line > LONGEST_LINE:
+            self._refuse(554, "5.6.0", "A line of this mail is longer than 1 MB.")
+        if first >= 0:
+            self.line = len(data) - data.rfind(b"\n") - 1
 
     def _refuse(self, code: int, enhanced: str, sentence: str) -> None:
         self.problem = self.problem or MailRefused(code, enhanced, sentence)

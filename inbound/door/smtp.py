@@ -317,7 +317,9 @@ class Dialogue(SMTP):
 
     def _check_pace(self, arriving: Arriving, seconds: float) -> None:
         """Aiosmtpd's timer is a total for DATA; ours runs while nothing comes, or too little."""
-        if seconds > PATIENCE and arriving.sink.size / seconds < SLOWEST:
+        too_slow = seconds > PATIENCE and arriving.sink.size / seconds < SLOWEST
+        # What is over the limit is read to its end for the sake of the 552, but not for ever.
+        if too_slow or arriving.sink.size > 2 * self.door.limit:
             raise ConnectionResetError
         self._reset_timeout(IDLE)
 

@@ -23,7 +23,7 @@ TRIANGLES = 308_000  # about 300k once the open edge is cut
 
 
 def measure() -> list[dict[str, Any]]:
-    message = _mail().as_bytes()
+    message = three_scans().as_bytes()
     found: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": []}
     for _ in range(RUNS):
         for side, runs in found.items():  # interleaved, so that a busy moment hits both
@@ -52,7 +52,8 @@ def _row(
     }
 
 
-def _mail() -> EmailMessage:
+def three_scans() -> EmailMessage:
+    """A mail of 62 MB on the wire: three scans of about 300k triangles, 45 MB."""
     mail = EmailMessage(policy=SMTP)
     mail["From"], mail["To"], mail["Subject"] = ANNA, f"share@{DOMAIN}", f"{KIM} C-45 three scans"
     mail["Message-ID"] = "<bench@lab.example>"

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inbound.cases import share
+from inbound.cases.opening import case_id_of
+from inbound.cases.sealing import plain, seal_result
+from inbound.cases.take import take_files
 from inbound.door.receive import Arriving, Envelope, Receiver
 from inbound.door.smtp import SmtpDoor
 from inbound.flow import read_mail
@@ -35,8 +37,8 @@ class Bench(Receiver):
 
 async def _work(house: House, children: Children, mail_id: str) -> None:
     assert await read_mail(house, mail_id)
-    await share.take_files(house, children, mail_id)
-    case_id = share.case_id_of(mail_id)
+    await take_files(house, children, mail_id)
+    case_id = case_id_of(mail_id)
     version_id = derived_id("version", mail_id)
     async with house.database.read() as connection:
         key = await house.case_key(connection, case_id)
@@ -44,11 +46,11 @@ async def _work(house: House, children: Children, mail_id: str) -> None:
 
     async def weld(scan: Any) -> None:
         name = object_name(case_id, version_id, scan.number, "original")
-        with await house.threads.run(share._plain, house, key, name) as original:
+        with await house.threads.run(plain, house, key, name) as original:
             _, (mesh,) = await children.run("weld_scan", [original], 1)
         with mesh:
             place = object_name(case_id, version_id, scan.number, "mesh")
-            await house.threads.run(share._seal_result, house, key, place, mesh)
+            await house.threads.run(seal_result, house, key, place, mesh)
 
     for scan in scans:
         await weld(scan)

@@ -23,22 +23,11 @@ from scanpost import jaws
 from store.clock import HOUR, SetClock
 from store.records import access, labs
 from store.records.schema import metadata
+from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, PATIENCE, link_of, mail, reply
 from viewer.templates import STATIC
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 SMALL = {"viewport": {"width": 800, "height": 500}}  # quick to draw without a graphics card
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from inbound.cases import share
+from inbound.cases import prepare
+from inbound.cases.announce import announce
 from inbound.cases.course import remind
 from inbound.scans.child import Children
 from store import ending
@@ -39,7 +40,7 @@ async def test_announcing_twice_writes_no_second_letter(running: Running) -> Non
     async with running.house.database.read() as connection:
         version = await cases.latest_version(connection, case.id)
     assert version is not None
-    await share.announce(running.house, version.mail_id)
+    await announce(running.house, version.mail_id)
     await running.postman.send(mail("", "LIST"))
     await running.inbox.letter("transcript")
     assert len(running.inbox.letters) == 3
@@ -66,7 +67,7 @@ async def test_a_mail_that_cannot_be_finished_ends_its_case_and_both_sides_hear(
     async def broken(*_arguments: object, **_named: object) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(share, "_prepare", broken)
+    monkeypatch.setattr(prepare, "_prepare", broken)
     await running.postman.send(mail(SUBJECT, "", FILES))
     case = await first_case(running, CaseState.PREPARING)
     while (case := await _now(running, case)).state is not CaseState.BROKEN:
