@@ -142,13 +142,13 @@ def _tell(console: Console, answer: EmailMessage, ports: Ports) -> None:
         Panel(
             f"[bold]The answer's link[/bold]  {link}\n"
             f"[bold]The letters[/bold]        {letters}\n\n"
-            "Open the letters: Dr Kim's holds the reviewer's own link, and under Anna's you can\n"
+            "Among the letters, Dr Kim's holds the reviewer's own link. Under Anna's,\n"
             "reply with [bold]STATUS[/bold], [bold]EXTEND 7[/bold], [bold]REVOKE[/bold],"
-            " [bold]RESEND[/bold], [bold]LIST[/bold] or [bold]HELP[/bold] and read what comes"
-            " back.\n\n"
-            f"Or mail from a shell: SMTP on 127.0.0.1:{ports.smtp}, from {DESIGNER},\n"
-            f"to share@{DOMAIN}, a reviewer's address in the subject, scans attached.",
-            title=f"{answer['Subject']}",
+            " [bold]RESEND[/bold], [bold]LIST[/bold] or [bold]HELP[/bold]\n"
+            "and read what comes back.\n\n"
+            f"By SMTP: 127.0.0.1 port {ports.smtp}, from {DESIGNER},\n"
+            f"to share@{DOMAIN}, a reviewer's address in the subject.",
+            title=str(answer["Subject"]).removeprefix("Re: "),
             expand=False,
         )
     )

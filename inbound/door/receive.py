@@ -80,7 +80,8 @@ class Receiver:
         await self.house.threads.run(arriving.spool.commit)
         try:
             state = await self._write_row(arriving, envelope, member_id, author)
-        except BaseException:
+        except Exception:
+            # Not when cancelled: the row may stand. A file that no row wants goes at the next start.
             self.house.spool.discard(arriving.mail_id)
             raise
         if state is MailState.DUPLICATE:
