@@ -17,7 +17,6 @@ in the rows.
 """
 
 import email.parser
-from email.header import decode_header, make_header
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +30,7 @@ from inbound.cases.take import SCANS, left_out, take_files
 from inbound.mail.attachments import Attachment, attachments
 from inbound.mail.parts import HEADER_LIMIT, split
 from inbound.mail.skeleton import Contents, read_contents
+from inbound.mail.words import decoded_words
 from inbound.scans.child import Children
 from inbound.scans.sniff import Format
 from inbound.talk.classify import Kind, classify
@@ -146,10 +146,7 @@ def _subject_of(house: House, mail_id: str) -> str:
     with house.spool.open(mail_id) as mail:
         header = mail.read(0, HEADER_LIMIT).partition(b"\r\n\r\n")[0]
     raw = email.parser.BytesHeaderParser().parsebytes(header).get("subject", "")
-    try:
-        return str(make_header(decode_header(str(raw))))
-    except (LookupError, UnicodeDecodeError, ValueError):
-        return ""
+    return decoded_words(str(raw))
 
 
 async def _file_away(house: House, mail: Mail, kind: Kind) -> None:

@@ -145,7 +145,7 @@ def test_a_file_that_is_not_encoded_is_taken_as_it_is(encoding: str) -> None:
         (b'Content-Disposition: attachment; filename="..\\\\..\\\\x.stl"', "x.stl"),
         (b'Content-Disposition: attachment; filename="../../etc/passwd"', "passwd"),
         ('Content-Type: a/b; name="up\u202elts.exe"'.encode(), "uplts.exe"),
-        (b'Content-Disposition: attachment; filename="a\tb.stl"', "ab.stl"),
+        (b'Content-Disposition: attachment; filename="a\tb.stl"', "a b.stl"),
         (b"Content-Type: model/stl", "file 1"),
         (b'Content-Disposition: attachment; filename="///"', "file 1"),
         (b"Content-Disposition: attachment; filename=a.stl; filename*=utf-8''b.stl", "a.stl"),

@@ -5,14 +5,13 @@ import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
 from email.message import Message
 
 import pybase64
 
 from inbound.mail.names import distinct, safe_name
 from inbound.mail.parts import WINDOW, Part, Windows
+from inbound.mail.words import decoded_words
 from inbound.scans.sniff import Format, sniff
 
 HEAD = 4096
@@ -65,11 +64,7 @@ def _disposition(part: Part) -> str:
 
 def _name_of(headers: Message) -> str:
     """The file name: RFC 2231 and 2183 by the parser, RFC 2047 inside quotes as Outlook writes it."""
-    raw = headers.get_filename() or ""
-    try:
-        return str(make_header(decode_header(raw)))
-    except (LookupError, ValueError, HeaderParseError):
-        return raw
+    return decoded_words(headers.get_filename() or "")
 
 
 def _format_of(mail: Windows, part: Part) -> Format:

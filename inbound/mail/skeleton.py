@@ -13,6 +13,7 @@ import mailparser
 
 from inbound.mail.parts import Part, Windows, readable
 from inbound.mail.text import text_of_html
+from inbound.mail.words import decoded_words
 
 LARGEST_TEXT = 256 * 1024
 _CONTENT = re.compile(rb"(?im)^content-[a-z-]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
@@ -44,7 +45,7 @@ def read_contents(mail: Windows, root: Part) -> Contents:
     for name, value in root.headers.items():
         headers.setdefault(name.lower(), []).append(" ".join(str(value).split()))
     return Contents(
-        subject=" ".join(str(parsed.subject or "").split()),
+        subject=decoded_words(next(iter(headers.get("subject", [])), "")),
         headers=headers,
         text="\n".join(parsed.text_plain),
         html_text="\n".join(text_of_html(html) for html in parsed.text_html),
