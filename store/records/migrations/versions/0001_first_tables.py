@@ -12,6 +12,23 @@ GENESIS = "0" * 64
 
 
 def upgrade() -> None:
+    _create_audit()
+    _create_audit_head()
+    _create_labs()
+    _create_members()
+    _create_cases()
+    _create_mails()
+    _create_case_keys()
+    _create_people()
+    _create_versions()
+    _create_letters()
+    _create_scans()
+    _create_sessions()
+    _create_tokens()
+    _begin_the_trail()
+
+
+def _create_audit() -> None:
     op.create_table(
         "audit",
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -28,6 +45,8 @@ def upgrade() -> None:
     op.create_index("ix_audit_case_id", "audit", ["case_id"], unique=False)
     op.create_index("ix_audit_lab_id", "audit", ["lab_id"], unique=False)
 
+
+def _create_audit_head() -> None:
     op.create_table(
         "audit_head",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -35,6 +54,9 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit_head"),
     )
+
+
+def _create_labs() -> None:
     op.create_table(
         "labs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -42,6 +64,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_labs"),
     )
+
+
+def _create_members() -> None:
     op.create_table(
         "members",
         sa.Column("id", sa.Text(), nullable=False),
@@ -57,6 +82,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_members_lab_id", "members", ["lab_id"], unique=False)
 
+
+def _create_cases() -> None:
     op.create_table(
         "cases",
         sa.Column("id", sa.Text(), nullable=False),
@@ -86,6 +113,8 @@ def upgrade() -> None:
     op.create_index("ix_cases_lab_id", "cases", ["lab_id"], unique=False)
     op.create_index("ix_cases_owner_id", "cases", ["owner_id"], unique=False)
 
+
+def _create_mails() -> None:
     op.create_table(
         "mails",
         sa.Column("id", sa.Text(), nullable=False),
@@ -114,6 +143,8 @@ def upgrade() -> None:
     op.create_index("ix_mails_member_id", "mails", ["member_id"], unique=False)
     op.create_index("ix_mails_message_id", "mails", ["message_id"], unique=False)
 
+
+def _create_case_keys() -> None:
     op.create_table(
         "case_keys",
         sa.Column("case_id", sa.Text(), nullable=False),
@@ -121,6 +152,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name="fk_case_keys_case_id_cases"),
         sa.PrimaryKeyConstraint("case_id", name="pk_case_keys"),
     )
+
+
+def _create_people() -> None:
     op.create_table(
         "people",
         sa.Column("id", sa.Text(), nullable=False),
@@ -140,6 +174,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_people_case_id", "people", ["case_id"], unique=False)
 
+
+def _create_versions() -> None:
     op.create_table(
         "versions",
         sa.Column("id", sa.Text(), nullable=False),
@@ -158,6 +194,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_versions_case_id", "versions", ["case_id"], unique=False)
 
+
+def _create_letters() -> None:
     op.create_table(
         "letters",
         sa.Column("id", sa.Text(), nullable=False),
@@ -187,6 +225,8 @@ def upgrade() -> None:
     op.create_index("ix_letters_case_id", "letters", ["case_id"], unique=False)
     op.create_index("ix_letters_due_at", "letters", ["due_at"], unique=False)
 
+
+def _create_scans() -> None:
     op.create_table(
         "scans",
         sa.Column("id", sa.Text(), nullable=False),
@@ -216,6 +256,8 @@ def upgrade() -> None:
     op.create_index("ix_scans_original_sha256", "scans", ["original_sha256"], unique=False)
     op.create_index("ix_scans_version_id", "scans", ["version_id"], unique=False)
 
+
+def _create_sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.Text(), nullable=False),
@@ -229,6 +271,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_sessions_person_id", "sessions", ["person_id"], unique=False)
 
+
+def _create_tokens() -> None:
     op.create_table(
         "tokens",
         sa.Column("hash", sa.Text(), nullable=False),
@@ -240,6 +284,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_tokens_person_id", "tokens", ["person_id"], unique=False)
 
+
+def _begin_the_trail() -> None:
     op.execute(f"INSERT INTO audit_head (id, number, hash) VALUES (1, 0, '{GENESIS}')")  # noqa: S608 -- a constant
     if op.get_bind().dialect.name == "sqlite":
         for deed in ("UPDATE", "DELETE"):
