@@ -98,8 +98,10 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
     async with house.database.write() as connection:
         known = await cases.find(connection, case_id_of(mail.id))
         if known is not None:
-            preparing = known.state is CaseState.PREPARING
-            return MailState.RECEIVED if preparing else MailState.DONE
+            if known.state is CaseState.PREPARING:
+                return MailState.RECEIVED
+            await mails.settle(connection, mail.id, MailState.DONE, known.state, known.id)
+            return MailState.DONE
         member = await labs.member(connection, mail.member_id)
         case = await _case_of_thread(connection, mail)
         has_scans = any(file.format in _SHAREABLE for file in files)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy
 from typing import Any
 from urllib.parse import quote
 
@@ -27,10 +27,22 @@ from store.tokens import Purpose
 PRODUCT = "scanpost"
 LONGEST_SUBJECT = 200
 MOST_REFERENCES = 20
-# A Message-ID longer than a line would be written as an encoded word, and no longer be one.
+_IDS = {"message-id", "in-reply-to", "references"}
 _LONG_LINES = SMTP.clone(max_line_length=998)
 _MESSAGE_ID = re.compile(r"<[!-=?-~]{1,900}>")
 _BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+class _Folding(EmailPolicy):
+    """Folds as SMTP does, but for Message-IDs: a long one would become an encoded word, and none."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower() in _IDS:
+            return _LONG_LINES.fold_binary(name, value)
+        return super().fold_binary(name, value)
+
+
+_FOLDING = _Folding(linesep="\r\n")
 _ENVIRONMENT = Environment(
     loader=PackageLoader("templates", "."),
     autoescape=select_autoescape(["html"]),
@@ -74,7 +86,7 @@ async def compose(house: House, letter: Letter) -> Posting:
             disposition="inline",
             filename="scans.png",
         )
-    data = mail.as_bytes(policy=_LONG_LINES)
+    data = mail.as_bytes(policy=_FOLDING)
     return Posting(letter.id, wires.envelope_sender, letter.recipient, data)
 
 

@@ -14,7 +14,7 @@ from store.clock import DAY, MINUTE
 from store.engine import Engine, Standing
 from store.house import House
 from store.model import LetterDraft
-from store.records import cases, outbox, work
+from store.records import cases, labs, mails, outbox, work
 from store.records.work import Due
 
 TRIES = 3
@@ -36,8 +36,10 @@ class Sweep:
                 await self.once(self.house.clock.now())
             except Exception:
                 log.exception("sweep failed")
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes with a poke.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.house.poked.wait(), PAUSE)
+                async with asyncio.timeout(PAUSE):
+                    await self.house.poked.wait()
 
     async def once(self, now: int) -> int:
         """Starts, resumes or gives up whatever is due; returns how many rows are."""
@@ -87,9 +89,28 @@ class Sweep:
             await work.reschedule(connection, row.kind, row.id, now + DAY)
         else:
             await work.bury(connection, row.kind, row.id)
-        if row.kind == "mail":
-            await cases.break_off(connection, row.id, now)
+        if row.kind == "mail" and not await cases.break_off(connection, row.id, now):
+            await self._tell_sender(connection, row, now)
         await self._tell_operator(connection, row, now)
+
+    async def _tell_sender(self, connection: AsyncConnection, row: Due, now: int) -> None:
+        """Who got a 250 hears what became of it, even where no case can say so."""
+        mail = await mails.mail(connection, row.id)
+        member = await labs.member(connection, mail.member_id)
+        sentence = (
+            "This server failed to read your mail. Its operator has been told, and keeps the mail,"
+            " sealed. Nothing was done and nobody else was told."
+        )
+        draft = LetterDraft(
+            kind="notice",
+            recipient=member.address,
+            recipient_name=member.name,
+            subject="Your mail could not be read",
+            context={"heading": "Not done", "sentences": [sentence], "case": None},
+            in_reply_to=mail.message_id,
+            thread=[mail.message_id] if mail.message_id else [],
+        )
+        await outbox.write(connection, draft, self.house.settings.domain, now)
 
     async def _tell_operator(self, connection: AsyncConnection, row: Due, now: int) -> None:
         """A letter about a letter to the operator could go on for ever."""

@@ -1,6 +1,7 @@
 """The engine and the sweep: durable work, retries, and what is given up."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import pytest
@@ -191,3 +192,16 @@ async def test_a_flow_of_an_older_version_is_superseded(
     await sweep.once(clock.now())
     await until(second, f"letter-{row}-1", Standing.ENDED)
     await second.stop()
+
+
+async def test_a_sweep_that_is_poked_and_cancelled_at_once_ends(
+    house: House, engine: Engine
+) -> None:
+    for _ in range(200):
+        sweeping = asyncio.create_task(Sweep(house, engine).run())
+        for _ in range(random.randrange(40)):
+            await asyncio.sleep(0)
+        house.poke()
+        sweeping.cancel()
+        done, _ = await asyncio.wait([sweeping], timeout=5)
+        assert done, "the cancellation was lost"

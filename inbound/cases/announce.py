@@ -16,6 +16,7 @@ async def announce(house: House, mail_id: str) -> None:
         # Read again here: another run of this flow, or the clock, may have been quicker.
         case = await cases.case(connection, case_id_of(mail_id))
         if case.state is not CaseState.PREPARING:
+            await mails.settle(connection, mail_id, MailState.DONE, case.state, case.id)
             return
         scans = await cases.scans_of(connection, derived_id("version", mail_id))
         hashes = [scan.original_sha256 for scan in scans]

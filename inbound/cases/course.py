@@ -79,7 +79,7 @@ async def _receipt(
         ]
     version = await cases.latest_version(connection, case.id)
     scans = await cases.scans_of(connection, version.id) if version else []
-    count = "1 scan" if len(scans) == 1 else f"{len(scans)} scans"
+    count = "1 file" if len(scans) == 1 else f"{len(scans)} files"
     return f"{case.short_name} has ended", [
         f"Its links are dead. On {in_words(now)} everything was destroyed: {count}, all that was made"
         " of them, and the key they were sealed with.",

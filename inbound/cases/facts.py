@@ -32,7 +32,9 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "version": version.number if version else 0,
         "picture": bool(version and version.picture),
         "version_id": version.id if version else "",
-        "scans": [scan_facts(scan) for scan in scans if scan.state is not ScanState.REFUSED],
+        "scans": [
+            scan_facts(scan) for scan in scans if scan.state is ScanState.READY and scan.report
+        ],
         "problems": problems(scans, version.left_out if version else []),
         "reviewers": [person_facts(person) for person in reviewers],
     }
@@ -78,7 +80,7 @@ def found_in(report: dict[str, Any]) -> str:
 
 def problems(scans: list[Scan], left_out: list[str]) -> list[str]:
     """A sentence for each file that is not shared."""
-    refused = [scan for scan in scans if scan.state is ScanState.REFUSED]
+    refused = [scan for scan in scans if scan.state is ScanState.REFUSED and scan.problem]
     return [f"{scan.original_name} {scan.problem}" for scan in refused] + left_out
 
 

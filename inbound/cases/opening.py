@@ -50,7 +50,8 @@ async def open_case(
             state=CaseState.WAITING if waiting else CaseState.PREPARING,
             created_at=now,
             expires_at=now + (QUESTION_LIFETIME if waiting else LIFETIME),
-            due_at=now + (QUESTION_LIFETIME if waiting else LIFETIME),
+            # In preparation its mail moves it; when that is given up, `break_off` does.
+            due_at=now + QUESTION_LIFETIME if waiting else None,
             subject=contents.subject,
             thread=[mail.message_id] if mail.message_id else [],
         ),
@@ -93,8 +94,7 @@ async def name_reviewers(
     key = await house.case_key(connection, case.id)
     await add_reviewers(connection, case, reviewers, key, now)
     await cases.move(connection, case.id, CaseState.PREPARING)
-    end = now + LIFETIME
-    await cases.set_times(connection, case.id, expires_at=end, due_at=end)
+    await cases.set_times(connection, case.id, expires_at=now + LIFETIME, due_at=None)
     named = [reviewer.address for reviewer in reviewers]
     await audit.record(
         connection, now, actor, "reviewers named", lab_id=case.lab_id, case_id=case.id, named=named

@@ -11,10 +11,11 @@ from inbound.mail.names import distinct, safe_name
 from inbound.mail.parts import split
 from inbound.scans.child import Children, Memory
 from inbound.scans.sniff import Format, sniff
-from store.errors import ScanRefused
+from store.errors import ChildLost, ScanRefused
 from store.house import House, object_name
 from store.model import ScanState
-from store.records import cases
+from store.records import cases, mails
+from store.sweep import TRIES
 from store.tokens import derived_id
 
 SCANS = frozenset({Format.STL, Format.PLY, Format.OBJ})
@@ -51,7 +52,9 @@ async def take_files(house: House, children: Children, mail_id: str) -> None:
         if await cases.version(connection, version_id):
             return
         key = await house.case_key(connection, case_id)
-    shelf = _Shelf(house, children, key, case_id, version_id)
+        mail = await mails.mail(connection, mail_id)
+    last_try = mail.failures + 1 >= TRIES
+    shelf = _Shelf(house, children, key, case_id, version_id, last_try=last_try)
     taken = await shelf.take(mail_id)
     async with house.database.write() as connection:
         now = house.clock.now()
@@ -62,13 +65,21 @@ class _Shelf:
     """Puts the files of one mail in their places."""
 
     def __init__(
-        self, house: House, children: Children, key: bytes, case_id: str, version_id: str
+        self,
+        house: House,
+        children: Children,
+        key: bytes,
+        case_id: str,
+        version_id: str,
+        *,
+        last_try: bool,
     ) -> None:
         self.house = house
         self.children = children
         self.key = key
         self.case_id = case_id
         self.version_id = version_id
+        self.last_try = last_try
         self.taken = _Taken()
 
     async def take(self, mail_id: str) -> _Taken:
@@ -107,8 +118,15 @@ class _Shelf:
         )
 
     async def _unpack(self, name: str, pieces: Iterable[bytes]) -> None:
-        async with self.children.room:
-            await self._unpack_in_room(name, pieces)
+        try:
+            async with self.children.room:
+                await self._unpack_in_room(name, pieces)
+        except ChildLost:
+            if not self.last_try:
+                raise
+            self.taken.left_out.append(
+                f"{name} could not be unpacked: this server lacks the memory."
+            )
 
     async def _unpack_in_room(self, name: str, pieces: Iterable[bytes]) -> None:
         with await self.house.threads.run(Memory.of, pieces) as packed:

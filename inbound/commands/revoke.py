@@ -22,7 +22,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
         done = f"The link of {live[0].address} to {case.short_name} is dead."
     else:
         done = f"The links of {addresses(live)} to {case.short_name} are dead."
-    again = f"RESEND {order.recipients[0]}" if len(order.recipients) == 1 else "RESEND"
+    again = " ".join(["RESEND", *order.recipients])
     return Transcript(
         [done],
         undo=f"Reply {again} to send new links; possible until {in_words(case.expires_at)}.",

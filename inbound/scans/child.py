@@ -149,7 +149,8 @@ class Children:
         self.alive.add(process)
         self.idle.clear()
         try:
-            await asyncio.wait_for(asyncio.shield(ended), WALL)
+            async with asyncio.timeout(WALL):
+                await asyncio.shield(ended)
         except TimeoutError:
             raise ScanRefused(f"takes longer than {WALL:.0f} seconds to read. {_SMALLER}") from None
         finally:

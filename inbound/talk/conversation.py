@@ -5,7 +5,7 @@ command that names its case. Whatever is neither gets help, never a guess. Every
 is one transaction: what was done, the letter that says so, the trail, and the mail's own end.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +20,7 @@ from inbound.mail.skeleton import Contents
 from inbound.talk.grammar import find_order_below, first_line, read_order
 from store.errors import CommandRefused
 from store.house import House
-from store.model import Case, CaseState, LetterDraft, Mail, MailState, Member
+from store.model import Case, CaseState, Mail, MailState, Member
 from store.records import access, audit, cases, labs, mails, outbox
 
 
@@ -123,7 +123,8 @@ async def _carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None
     desk = Desk(talk.house, talk.connection, lab, talk.member, talk.now, case)
     transcript = await command.run(desk, order)
     case = await cases.case(talk.connection, case.id) if case else None
-    await _answer(talk, case, command.verb.lower(), _told(order, command, transcript, case))
+    told = _told(order, command, transcript, case)
+    await _answer(talk, case, command.verb.lower(), told, thread=thread_case)
 
 
 async def _case_of(talk: Talk, thread_case: Case | None, order: Order) -> Case:
@@ -190,27 +191,33 @@ async def _name(talk: Talk, case: Case, reviewers: list[Reviewer]) -> None:
 # ---------------------------------------------------------------- answers
 
 
-async def _answer(talk: Talk, case: Case | None, outcome: str, context: dict[str, Any]) -> None:
-    """Writes the letter, the line in the trail and the mail's end."""
+async def _answer(
+    talk: Talk,
+    case: Case | None,
+    outcome: str,
+    context: dict[str, Any],
+    thread: Case | None = None,
+) -> None:
+    """Writes the letter, the line in the trail and the mail's end.
+
+    `thread` is the case whose conversation the letter belongs to, where the letter is about none.
+    """
     facts = await case_facts(talk.connection, case, talk.now) if case else None
-    kind = context.get("kind", "notice")
     draft = reply_letter(
         talk.mail,
         talk.contents.subject,
         talk.member.address,
         talk.member.name,
-        kind,
+        context.get("kind", "notice"),
         {**context, "case": facts},
     )
-    if case is not None:
-        person = await access.owner_of(talk.connection, case.id)
-        draft = LetterDraft(
-            **{
-                **draft.__dict__,
-                "case_id": case.id,
-                "person_id": person.id if person.address == talk.member.address else None,
-                "thread": [*case.thread, *draft.thread],
-            }
+    if (thread := case or thread) is not None:
+        person = await access.owner_of(talk.connection, thread.id)
+        draft = replace(
+            draft,
+            case_id=thread.id,
+            person_id=person.id if person.address == talk.member.address else None,
+            thread=[*thread.thread, *draft.thread],
         )
     await outbox.write(talk.connection, draft, talk.house.settings.domain, talk.now)
     await audit.record(

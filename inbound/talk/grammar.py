@@ -48,7 +48,9 @@ def read_order(line: str) -> Order | None:
 def find_order_below(text: str) -> bool:
     """Whether a command stands on a line of its own further down: said back, never obeyed."""
     lines = [line.strip() for line in text.splitlines()[:400]]
-    return any(read_order(first_line(line)) for line in lines[1:] if not line.startswith(">"))
+    orders = [read_order(first_line(line)) for line in lines[1:] if not line.startswith(">")]
+    # Our own letters, quoted without ">", explain each command in more words.
+    return any(order is not None and not order.unknown for order in orders)
 
 
 def _with_arguments(verb: str, words: list[str]) -> Order:

@@ -54,11 +54,13 @@ async def find(connection: AsyncConnection, case_id: str) -> Case | None:
 async def find_by_name(connection: AsyncConnection, lab_id: str, name: str) -> list[Case]:
     """The cases of a lab that a person may mean by "C-1042" or "#7F3KQ2": live ones win, newest first."""
     plain = name.lstrip("#")
+    # Both sides by the database: its lower() knows ASCII only, and so does not disagree with itself.
+    same_code = sa.func.lower(cases.c.code).in_([sa.func.lower(name), sa.func.lower(plain)])
     question = (
         sa.select(cases)
         .where(
             cases.c.lab_id == lab_id,
-            sa.or_(cases.c.public_id == plain.upper(), sa.func.lower(cases.c.code) == name.lower()),
+            sa.or_(cases.c.public_id == plain.upper(), same_code),
         )
         .order_by(cases.c.created_at.desc())
     )
@@ -99,14 +101,18 @@ async def set_times(
     )
 
 
-async def break_off(connection: AsyncConnection, mail_id: str, now: int) -> None:
-    """The mail of a case in preparation was given up: the case's flow ends it and says so."""
+async def break_off(connection: AsyncConnection, mail_id: str, now: int) -> bool:
+    """The mail of a case in preparation was given up: the case's flow ends it and says so.
+
+    False if the mail has no such case.
+    """
     case_id = derived_id("case", mail_id)
-    await connection.execute(
+    changed = await connection.execute(
         sa.update(cases)
         .where(cases.c.id == case_id, cases.c.state == CaseState.PREPARING)
         .values(due_at=now, attempt=cases.c.attempt + 1, failures=0)
     )
+    return changed.rowcount > 0
 
 
 async def mark_reminded(connection: AsyncConnection, case_id: str, now: int) -> None:
@@ -214,9 +220,9 @@ async def set_scan(
 async def live_case_with_same_scans(
     connection: AsyncConnection, case: Case, hashes: list[str]
 ) -> Case | None:
-    """Another live case of the lab under the same number that holds exactly these originals."""
+    """Another live case of the same owner and number that holds exactly these originals."""
     same_name = sa.select(cases).where(
-        cases.c.lab_id == case.lab_id,
+        cases.c.owner_id == case.owner_id,
         cases.c.id != case.id,
         cases.c.code == case.code,
         cases.c.title == case.title,

@@ -27,7 +27,7 @@ async def add_lab(connection: AsyncConnection, name: str, now: int) -> Lab:
 
 
 async def find_lab(connection: AsyncConnection, name: str) -> Lab | None:
-    question = sa.select(labs).where(sa.func.lower(labs.c.name) == name.lower())
+    question = sa.select(labs).where(sa.func.lower(labs.c.name) == sa.func.lower(name))
     row = (await connection.execute(question)).mappings().first()
     return Lab.of(row) if row else None
 

@@ -14,7 +14,7 @@ from store.errors import ChildLost
 from store.model import CaseState
 from store.records import cases, mails
 from tests.conftest import Running, jaw_stl
-from tests.fakes import ANNA, KIM, html_of, mail, reply, text_of
+from tests.fakes import ANNA, BEN, KIM, html_of, mail, reply, text_of
 
 FILES = {"upper.stl": jaw_stl("upper"), "lower.stl": jaw_stl("lower")}
 SUBJECT = f"{KIM} C-1042 crown #30"
@@ -200,3 +200,74 @@ async def test_long_message_ids_keep_the_thread(running: Running) -> None:
     answer = await running.inbox.letter("answer")
     assert answer["In-Reply-To"] == long
     assert answer["References"] == long
+
+
+async def test_help_in_a_thread_stays_in_the_thread(running: Running) -> None:
+    await running.postman.send(mail(SUBJECT, "", FILES))
+    answer = await running.inbox.letter("answer")
+    await running.postman.send(reply(answer, "HELP"))
+    transcript = await running.inbox.letter("transcript")
+    assert transcript["X-Scanpost-Case"] == answer["X-Scanpost-Case"]
+    assert transcript["Reply-To"] == answer["Reply-To"]
+
+
+async def test_a_colleague_who_sends_the_same_scans_gets_an_answer_of_their_own(
+    running: Running,
+) -> None:
+    await running.postman.send(mail(SUBJECT, "", FILES))
+    await running.inbox.letter("answer", ANNA)
+    await running.postman.send(mail(SUBJECT, "", FILES, sender=BEN))
+    await running.inbox.letter("answer", BEN)
+
+
+async def test_status_of_an_ended_case_says_nothing_that_is_not_known(
+    running: Running, clock
+) -> None:
+    files = {**FILES, "bad.stl": jaw_stl()[:9000]}
+    await running.postman.send(mail(SUBJECT, "", files))
+    answer = await running.inbox.letter("answer")
+    clock.time = (await running.only_case()).expires_at
+    running.house.poke()
+    await running.inbox.letter("notice")
+    await running.postman.send(reply(answer, "STATUS"))
+    text = text_of(await running.inbox.letter("transcript"))
+    assert "Ended." in text
+    assert "triangles" not in text
+    assert "!" not in text
+
+
+async def test_a_mail_that_cannot_even_be_read_is_answered(
+    running: Running, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise AssertionError("a bug of ours")
+
+    monkeypatch.setattr("inbound.flow._look_into", broken)
+    await running.postman.send(mail(SUBJECT, "", FILES))
+    while not [one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "notice"]:
+        clock.advance(MINUTE)
+        running.house.poke()
+        await asyncio.sleep(0.2)
+    assert "failed to read your mail" in text_of(await running.inbox.letter("notice", ANNA))
+
+
+async def test_a_killed_archive_child_does_not_sink_the_scan_beside_it(
+    running: Running, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Children.run
+
+    async def killed(self: Children, job: str, *rest: object, **named: object) -> object:
+        if job == "list_members":
+            raise ChildLost("killed")
+        return await real(self, job, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Children, "run", killed)
+    empty_zip = b"PK\x05\x06" + bytes(18)
+    await running.postman.send(mail(SUBJECT, "", {"upper.stl": jaw_stl(), "more.zip": empty_zip}))
+    while not [one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "answer"]:
+        clock.advance(MINUTE)
+        running.house.poke()
+        await asyncio.sleep(0.2)
+    text = text_of(await running.inbox.letter("answer"))
+    assert "more.zip could not be unpacked" in text
+    assert "Upper jaw" in text
