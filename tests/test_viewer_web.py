@@ -431,7 +431,7 @@ async def test_pages_are_kept_by_no_cache_and_meshes_for_good_in_this_browser_on
     for address in (case["scans"][0]["preview"], case["scans"][0]["full"]):
         assert "?v=" in address
         async with web.get(running.url + address, headers=cookie) as answer:
-            assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+            assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
             assert (await answer.read()).startswith(b"glTF")
     for path in ("", "/picture.png", "/scan/1/download"):
         for headers in (cookie, {}):

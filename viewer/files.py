@@ -18,7 +18,8 @@ from viewer.page import download_name
 from viewer.visit import HOUSE, Visit, visit_in_session
 
 # Their addresses hold the version: they never change, and stay in this browser alone.
-FOR_GOOD = "private, max-age=31536000, immutable"
+# No longer than a link lives: nothing is asked again while a browser keeps one.
+FOR_GOOD = "private, max-age=604800, immutable"
 ASK_AGAIN_AFTER = 1_000  # ms
 
 
