@@ -8,13 +8,16 @@ import asyncio
 import functools
 import signal
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 
 from inbound.cases.course import case_flow
+from inbound.door.lmtp import LmtpDoor
 from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
+from inbound.door.tls import Certificate
 from inbound.flow import mail_flow
 from inbound.scans.child import Children, stop_forkserver
 from outbound.flow import letter_flow
@@ -74,6 +77,25 @@ async def close_house(house: House) -> None:
     await house.database.close()
 
 
+class Door(Protocol):
+    """A way for mail to come in."""
+
+    kind: str
+
+    @property
+    def address(self) -> str: ...
+
+    async def open(self) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    if settings.smtp_certificate is None or settings.smtp_key is None:
+        return None
+    return Certificate(settings.smtp_certificate, settings.smtp_key)
+
+
 class Server:
     """Everything that `scanpost serve` runs, in one process on one loop."""
 
@@ -83,9 +105,17 @@ class Server:
         self.children = Children()
         self.engine = Engine(settings.data_dir)
         self.sweep = Sweep(house, self.engine)
+        self.receiver = Receiver(house)
         self.smtp = SmtpDoor(
-            Receiver(house), settings.smtp_listen, settings.domain, settings.max_mail_bytes
+            self.receiver,
+            settings.smtp_listen,
+            settings.domain,
+            _certificate(settings),
+            settings.proxy_networks,
         )
+        self.doors: list[Door] = [self.smtp]
+        if settings.lmtp_listen:
+            self.doors.append(LmtpDoor(self.receiver, settings.lmtp_listen, settings.domain))
         self.web = web.AppRunner(make_app(house), access_log=None, shutdown_timeout=3)
         self.web_port = 0
         self.sweeping: asyncio.Task[None] | None = None
@@ -96,18 +126,21 @@ class Server:
         await self._clean_spool()
         await self.children.warm()
         await self.engine.start()
-        await self.smtp.open()
+        for door in self.doors:
+            await door.open()
         await self.web.setup()
         host, port = host_and_port(self.house.settings.web_listen)
         site = web.TCPSite(self.web, host, port)
         await site.start()
         self.web_port = self.web.addresses[0][1]
         self.sweeping = asyncio.create_task(self.sweep.run())
-        log.info("ready", smtp=f"{self.smtp.host}:{self.smtp.port}", web=f"{host}:{self.web_port}")
+        listening = {door.kind: door.address for door in self.doors}
+        log.info("ready", **listening, web=f"{host}:{self.web_port}")
 
     async def stop(self) -> None:
         log.info("stopping")
-        await self.smtp.close()
+        for door in self.doors:
+            await door.close()
         await self.web.cleanup()
         if self.sweeping:
             self.sweeping.cancel()
@@ -116,6 +149,7 @@ class Server:
         await self.engine.stop()
         await self.children.stop()
         stop_forkserver()
+        self.receiver.close()
         log.info("stopped")
 
     def _add_flows(self) -> None:

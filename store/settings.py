@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from store.errors import SettingsError
 
 PREFIX = "SCANPOST_"
+WITHOUT_ADDRESS = frozenset({"unix:", "imap"})
 
 
 class Settings(BaseSettings):
@@ -41,6 +42,35 @@ class Settings(BaseSettings):
     smtp_listen: str = Field(
         "127.0.0.1:8025", description="host:port of the SMTP listener; port 0 takes a free one."
     )
+    smtp_certificate: Path | None = Field(
+        None,
+        description=(
+            "PEM file with the certificate chain for STARTTLS, and smtp_key with its private key."
+            " Read again when renewed. Unset: STARTTLS is not offered."
+        ),
+    )
+    smtp_key: Path | None = Field(None, description="PEM file with the key of smtp_certificate.")
+    proxies: str = Field(
+        "",
+        description=(
+            "Networks (CIDR, comma separated) of load balancers in front of the SMTP listener that"
+            " begin each connection with a PROXY protocol line (version 1 or 2)."
+        ),
+    )
+    lmtp_listen: str = Field(
+        "",
+        description=(
+            "host:port, or unix:/path, of the LMTP listener behind Postfix (deploy/postfix/)."
+            " Unset: no LMTP."
+        ),
+    )
+    imap_url: str = Field(
+        "",
+        description=(
+            "A mailbox to fetch mail from: imaps://user:password@host[:port][/folder]; imap:// asks"
+            " for STARTTLS. docs/imap.md says more. Unset: no IMAP."
+        ),
+    )
     web_listen: str = Field(
         "127.0.0.1:8080", description="host:port of the web server; port 0 takes a free one."
     )
@@ -55,7 +85,8 @@ class Settings(BaseSettings):
         "",
         description=(
             "Networks (CIDR, comma separated) whose mail counts as authenticated, like Postfix"
-            " mynetworks. Empty: nobody may send. 0.0.0.0/0 and ::/0 are refused."
+            " mynetworks; also unix: (LMTP by socket) and imap. Empty: nobody may send."
+            " 0.0.0.0/0 and ::/0 are refused."
         ),
     )
     master_key_file: Path | None = Field(
@@ -91,6 +122,12 @@ class Settings(BaseSettings):
     def _lower(cls, value: str) -> str:
         return value.strip().rstrip(".").lower()
 
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
     @field_validator("trusted_clients")
     @classmethod
     def _not_everybody(cls, value: str) -> str:
@@ -102,13 +139,27 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for name in ("smtp_listen", "web_listen"):
-            host_and_port(getattr(self, name))
+        for name in ("smtp_listen", "lmtp_listen", "web_listen"):
+            listen = getattr(self, name)
+            if listen and (name == "web_listen" or socket_path(listen) is None):
+                host_and_port(listen)
+        if (self.smtp_certificate is None) != (self.smtp_key is None):
+            msg = "smtp_certificate and smtp_key need each other"
+            raise ValueError(msg)
         return self
 
     @property
     def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
         return _networks(self.trusted_clients)
+
+    @property
+    def trusted_sources(self) -> frozenset[str]:
+        """Trusted ways of coming that have no address: "unix:", "imap"."""
+        return frozenset(_listed(self.trusted_clients)) & WITHOUT_ADDRESS
+
+    @property
+    def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
+        return _networks(self.proxies)
 
     @property
     def max_mail_bytes(self) -> int:
@@ -176,8 +227,18 @@ def host_and_port(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def socket_path(listen: str) -> Path | None:
+    """The path of "unix:/path"; None for an address of the network."""
+    return Path(listen.removeprefix("unix:")) if listen.startswith("unix:/") else None
+
+
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def _networks(value: str) -> list[IPv4Network | IPv6Network]:
-    return [ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip()]
+    named = [part for part in _listed(value) if part not in WITHOUT_ADDRESS]
+    return [ip_network(part, strict=False) for part in named]
 
 
 def _from_toml() -> dict[str, Any]:

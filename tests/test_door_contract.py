@@ -10,7 +10,10 @@ from importlib.metadata import version
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from inbound.door.smtp import Dialogue, SmtpDoor
+from inbound.door.dialogue import Dialogue, Hooks
+from inbound.door.guarded import Guarded
+from inbound.door.receive import Receiver
+from inbound.door.turnstile import Turnstile
 from store.house import House
 from tests.fakes import DOMAIN
 
@@ -38,7 +41,7 @@ def test_the_version_is_the_one_that_was_read() -> None:
 @pytest.mark.parametrize("name", OVERRIDDEN)
 def test_the_hooks_that_the_door_overrides_are_where_they_were(name: str) -> None:
     assert list(inspect.signature(getattr(SMTP, name)).parameters) == OVERRIDDEN[name]
-    assert name in vars(Dialogue)
+    assert name in vars(Dialogue) | vars(Guarded)
 
 
 @pytest.mark.parametrize("name", USED)
@@ -64,9 +67,9 @@ def test_data_is_received_through_the_stream_reader() -> None:
 
 
 async def test_a_dialogue_has_the_private_names(house: House) -> None:
-    from inbound.door.receive import Receiver  # noqa: PLC0415 -- only this test builds one
-
-    dialogue = Dialogue(SmtpDoor(Receiver(house), "127.0.0.1:0", DOMAIN, 1000))
+    receiver = Receiver(house)
+    dialogue = Dialogue(Hooks(receiver), set(), Turnstile(), DOMAIN)
+    receiver.close()
     reader = asyncio.StreamReader(limit=dialogue.line_length_limit)
     assert isinstance(reader._buffer, bytearray)
     assert reader._limit == 1001

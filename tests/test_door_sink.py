@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inbound.door.sink import HEADER_LIMIT, DataSink
+from inbound.door.dots import DataReader
+from inbound.door.sink import HEADER_LIMIT, MailSink
 
 LIMIT = 1 << 20
 SMUGGLING = [
@@ -44,12 +45,13 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in itertools.pairwise(places)]
 
 
-def receive(chunks: list[bytes], limit: int = LIMIT) -> tuple[DataSink, bytes, bytes | None]:
+def receive(chunks: list[bytes], limit: int = LIMIT) -> tuple[MailSink, bytes, bytes | None]:
     """The sink, what it spooled, and what came behind the end mark."""
     kept = Kept()
-    sink = DataSink(kept, limit)
+    sink = MailSink(kept, limit)
+    reader = DataReader(sink)
     for number, chunk in enumerate(chunks):
-        rest = sink.feed(chunk)
+        rest = reader.feed(chunk)
         if rest is not None:
             return sink, kept.data, rest + b"".join(chunks[number + 1 :])
     return sink, kept.data, None
@@ -156,9 +158,10 @@ def test_a_header_over_its_limit_is_refused_and_no_more_of_it_is_kept() -> None:
 
 
 def test_a_full_disk_is_a_refusal_that_names_no_path_and_the_mail_is_read_to_its_end() -> None:
-    sink = DataSink(Full(), LIMIT)
-    assert sink.feed(b"Subject: a\r\n\r\nhello\r\n") is None
-    assert sink.feed(b"MAIL FROM:<x@y>\r\n.\r\nQUIT\r\n") == b"QUIT\r\n"
+    sink = MailSink(Full(), LIMIT)
+    reader = DataReader(sink)
+    assert reader.feed(b"Subject: a\r\n\r\nhello\r\n") is None
+    assert reader.feed(b"MAIL FROM:<x@y>\r\n.\r\nQUIT\r\n") == b"QUIT\r\n"
     assert sink.problem is not None
     assert sink.problem.code == 452
     assert "/var" not in sink.problem.reply
@@ -170,13 +173,13 @@ def test_dots_are_taken_off_once() -> None:
 
 def test_a_line_of_ten_megabytes_is_refused_and_broken_ones_are_not() -> None:
     spool = Kept()
-    sink = DataSink(spool, 64 << 20)
-    sink.feed(b"Subject: x\r\n\r\n")
+    sink = MailSink(spool, 64 << 20)
+    sink.take(b"Subject: x\r\n\r\n")
     for _ in range(40):
-        sink.feed(b"A" * 262_144)
+        sink.take(b"A" * 262_144)
     assert sink.problem is not None
     assert sink.problem.code == 554
     assert len(spool.data) < 2 << 20
-    good = DataSink(Kept(), 64 << 20)
-    good.feed(b"Subject: x\r\n\r\n" + (b"A" * 900_000 + b"\r\n") * 3)
+    good = MailSink(Kept(), 64 << 20)
+    good.take(b"Subject: x\r\n\r\n" + (b"A" * 900_000 + b"\r\n") * 3)
     assert good.problem is None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from inbound.door import smtp
+from inbound.door import turnstile
 from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
 from store.house import House
@@ -121,22 +121,21 @@ class Listening:
 
 @pytest.fixture
 async def listening(house: House) -> AsyncIterator[Listening]:
-    limit = house.settings.max_mail_bytes
-    door = SmtpDoor(Receiver(house), "127.0.0.1:0", DOMAIN, limit)
-    await door.open()
-    yield Listening(house, door)
-    await door.close()
+    async with door_with(house) as listening:
+        yield listening
 
 
 @asynccontextmanager
 async def door_with(house: House, **given: object) -> AsyncIterator[Listening]:
     house.settings = house.settings.model_copy(update=given)
-    door = SmtpDoor(Receiver(house), "127.0.0.1:0", DOMAIN, house.settings.max_mail_bytes)
+    receiver = Receiver(house)
+    door = SmtpDoor(receiver, "127.0.0.1:0", DOMAIN)
     await door.open()
     try:
         yield Listening(house, door)
     finally:
         await door.close()
+        receiver.close()
 
 
 # ---------------------------------------------------------------- the way of a good mail
@@ -315,7 +314,7 @@ async def test_a_long_command_line_with_an_end_is_refused_and_the_dialogue_goes_
 async def test_each_client_may_hold_so_many_connections(
     listening: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp, "CONNECTIONS_A_CLIENT", 2)
+    monkeypatch.setattr(turnstile, "CONNECTIONS_A_CLIENT", 2)
     async with listening.client(), listening.client() as second:
         async with listening.client(greet=False) as third:
             assert await third.rest() == []
@@ -515,7 +514,7 @@ async def test_a_failing_commit_is_a_451_and_leaves_no_file(
     async def broken(*_: object) -> None:
         raise RuntimeError("/var/secret")
 
-    monkeypatch.setattr("store.records.mails.accept", broken)
+    monkeypatch.setattr("store.records.mails.accept_all", broken)
     async with listening.client() as client:
         reply = await client.deliver(MAIL)
     assert reply.startswith("451 4.3.0")

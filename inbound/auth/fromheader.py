@@ -4,12 +4,13 @@ What other programs show as the author must be who we take for the author: exact
 with exactly one mailbox, on which two parsers agree.
 """
 
+import functools
 import re
-from collections.abc import Iterator
 from email import policy
 from email.headerregistry import AddressHeader
 from email.utils import getaddresses
 
+from inbound.auth.fields import fields
 from store.errors import MailRefused
 
 LONGEST = 1000  # bytes of a From field; the library's parser recurses over longer ones
@@ -25,7 +26,7 @@ def author_of(header: bytes) -> str:
     Raises:
         MailRefused: there is no author, more than one, or one that can be read in two ways.
     """
-    froms = [(name, value) for name, value in _fields(header) if _reads_as_from(name)]
+    froms = [(name, value) for name, value in fields(header) if _reads_as_from(name)]
     if len(froms) != 1:
         raise _refusal("exactly one From field is needed, with one sender only")
     name, raw = froms[0]
@@ -41,33 +42,12 @@ def author_of(header: bytes) -> str:
     return _one_mailbox(value)
 
 
-def _fields(header: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """Name and unfolded value of each field; None for a line that has no colon.
-
-    Line by line and not by one pattern: a pattern that looks for a colon from every place takes
-    minutes over a long line that has none.
-    """
-    name = b""
-    lines: list[bytes] = []
-    for line in header.split(b"\r\n"):
-        if line.startswith((b" ", b"\t")) and lines:
-            lines.append(line)
-            continue
-        if lines:
-            yield name, b" ".join(lines)
-        name, colon, value = line.partition(b":")
-        lines = [value] if colon else []
-        if not colon:
-            yield name, None
-    if lines:
-        yield name, b" ".join(lines)
-
-
 def _reads_as_from(name: bytes) -> bool:
     """Whether any program could take this for From: some forgive blanks around the name."""
     return name.strip().lower() == b"from"
 
 
+@functools.lru_cache(1024)  # the same few people write again and again
 def _one_mailbox(value: str) -> str:
     try:
         parsed = policy.default.header_factory("from", value)

@@ -23,21 +23,34 @@ class Verdict:
     proof: Proof
 
 
-def judge(header: bytes, peer: str, trusted: list[IPv4Network | IPv6Network]) -> Verdict:
+@dataclass(frozen=True)
+class Trust:
+    """Whose mail counts as authenticated.
+
+    Attributes:
+        sources: ways of coming that have no address: "unix:" (LMTP by socket), "imap".
+    """
+
+    networks: list[IPv4Network | IPv6Network]
+    sources: frozenset[str]
+
+    def covers(self, peer: str) -> bool:
+        """Whether a peer is trusted; an IPv4 address inside IPv6 counts as IPv4."""
+        if peer in self.sources:
+            return True
+        try:
+            address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any((mapped or address) in network for network in self.networks)
+
+
+def judge(header: bytes, peer: str, trust: Trust) -> Verdict:
     """Who wrote the mail with this header block, and how that is known.
 
     Raises:
         MailRefused: From does not name exactly one author.
     """
     author = author_of(header)
-    return Verdict(author, Proof.TRUSTED_CLIENT if is_trusted(peer, trusted) else Proof.NONE)
-
-
-def is_trusted(peer: str, trusted: list[IPv4Network | IPv6Network]) -> bool:
-    """Whether a client's IP address is in a trusted network; IPv4 inside IPv6 counts as IPv4."""
-    try:
-        address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in trusted)
+    return Verdict(author, Proof.TRUSTED_CLIENT if trust.covers(peer) else Proof.NONE)

@@ -1,8 +1,9 @@
-"""The sink: what comes between DATA and its end goes to the spool, in constant memory.
+"""The sink: a mail's bytes, from whatever door, go to the spool in constant memory.
 
-It takes off the dots of RFC 5321 4.5.2, ends only at CRLF.CRLF, keeps the header block, and hashes
-header and body. Bare CR, bare LF and NUL never end a mail and never get in (RFC 5321 2.3.8): servers
-that disagree about them let an attacker smuggle a second mail into the first.
+It keeps the header block, hashes header and body, and measures. Bare CR, bare LF and NUL never get
+in (RFC 5321 2.3.8): servers that disagree about them let an attacker smuggle a second mail into the
+first. A fault of the mail is kept as `problem` and not raised, for what is still to come of the mail
+must be read all the same.
 """
 
 import hashlib
@@ -11,27 +12,25 @@ from typing import Protocol
 import numpy as np
 import structlog
 
+from inbound.auth.bodyhash import RELAXED, SIMPLE, RelaxedBody, SimpleBody, hashes_wanted
 from store.errors import MailRefused
 
 HEADER_LIMIT = 256 * 1024
 # RFC 5321 4.5.3.1.6 allows 1,000 letters a line; programs that forget to break base64 send more.
 LONGEST_LINE = 1 << 20
 log = structlog.get_logger()
-_END = b"\r\n.\r\n"
-# What may be the beginning of the end mark and must wait for the next bytes.
-_HELD_BACK = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 
 
 class Spooling(Protocol):
     def write(self, data: bytes | memoryview) -> None: ...
 
 
-class DataSink:
-    """Feed it what the client sends after 354, in any pieces.
+class MailSink:
+    """Give it the mail in any pieces, then its end.
 
     Args:
         spool: where the mail goes.
-        limit: the largest mail in bytes; what is beyond it is read and dropped.
+        limit: the largest mail in bytes; what is beyond it is dropped.
     """
 
     def __init__(self, spool: Spooling, limit: int) -> None:
@@ -39,51 +38,54 @@ class DataSink:
         self.limit = limit
         self.size = 0
         self.line = 0  # of the line that is not ended yet
-        self.header = b""
+        self.held = b""  # a CR that waits for its LF
+        self.head = bytearray()
         self.header_ended = False
-        self.body_hash = hashlib.sha256()
+        self.body = SimpleBody()
+        self.relaxed: RelaxedBody | None = None
+        self.wanted: set[str] = set()
         self.problem: MailRefused | None = None
-        # DATA begins as if after a line end, so that a dot in the first column counts (4.5.2).
-        self.held = b"\r\n"
-        self.skip = 2
+
+    @property
+    def header(self) -> bytes:
+        """The header block, as far as it has come, without the empty line behind it."""
+        return bytes(self.head)
 
     @property
     def header_sha256(self) -> str:
-        return hashlib.sha256(self.header).hexdigest()
+        return hashlib.sha256(self.head).hexdigest()
 
     @property
     def body_sha256(self) -> str:
-        return self.body_hash.hexdigest()
+        return self.body.whole()
 
-    def feed(self, chunk: bytes) -> bytes | None:
-        """Takes bytes from the wire; returns None, or after the end mark what came behind it."""
-        data = self.held + chunk
-        # Most of a large mail is base64, which holds no dot: one look settles it.
-        end = data.find(_END) if b"." in data else -1
-        if end >= 0:
-            self.held = b""
-            self._take(data[: end + 2])
-            return data[end + len(_END) :]
-        keep = next((len(mark) for mark in _HELD_BACK if data.endswith(mark)), 0)
-        self.held = data[len(data) - keep :]
-        self._take(data[: len(data) - keep])
-        return None
+    @property
+    def body_hashes(self) -> dict[str, bytes]:
+        """DKIM's body hash for each canonicalisation that the mail's own signatures name."""
+        found = {SIMPLE: self.body.digest()} if SIMPLE in self.wanted else {}
+        return {**found, RELAXED: self.relaxed.digest()} if self.relaxed else found
 
-    def _take(self, data: bytes) -> None:
-        self._check(data)
-        if b"." in data:
-            data = data.replace(b"\r\n.", b"\r\n")
-        if self.skip and data:
-            data, self.skip = data[self.skip :], 0
+    def take(self, data: bytes) -> None:
+        if self.held:
+            data, self.held = self.held + data, b""
+        if data.endswith(b"\r"):
+            data, self.held = data[:-1], b"\r"
         self.size += len(data)
         if self.size > self.limit:
             self._refuse(552, "5.3.4", too_large_sentence(self.limit))
         if self.problem is None:
+            self._check(data)
+        if self.problem is None:
             self._keep(data)
+
+    def end(self) -> None:
+        """The mail is over."""
+        if self.held:
+            self._refuse_bare()
 
     def _check(self, data: bytes) -> None:
         if not _line_ends_are_whole(data):
-            self._refuse(550, "5.6.0", "A bare CR or LF is in this mail; lines must end in CR LF.")
+            self._refuse_bare()
         self._measure_line(data)
         if b"\0" in data:
             self._refuse(550, "5.6.0", "A NUL byte is in this mail; send files base64-encoded.")
@@ -95,6 +97,9 @@ class DataSink:
             self._refuse(554, "5.6.0", "A line of this mail is longer than 1 MB.")
         if first >= 0:
             self.line = len(data) - data.rfind(b"\n") - 1
+
+    def _refuse_bare(self) -> None:
+        self._refuse(550, "5.6.0", "A bare CR or LF is in this mail; lines must end in CR LF.")
 
     def _refuse(self, code: int, enhanced: str, sentence: str) -> None:
         self.problem = self.problem or MailRefused(code, enhanced, sentence)
@@ -108,19 +113,33 @@ class DataSink:
             self._refuse(452, "4.3.1", "This server cannot store the mail. Try again later.")
             return
         if self.header_ended:
-            self.body_hash.update(data)
-            return
-        seen = max(0, len(self.header) - 3)
-        self.header += data
+            self._hash(data)
+        else:
+            self._keep_header(data)
+
+    def _keep_header(self, data: bytes) -> None:
+        seen = max(0, len(self.head) - 3)
+        self.head += data
         # Only from where the last look ended: a header that comes byte by byte costs no more.
-        end = 0 if self.header.startswith(b"\r\n") else self.header.find(b"\r\n\r\n", seen) + 2
-        if end >= 2 or self.header.startswith(b"\r\n"):
-            self.header_ended = True
-            self.body_hash.update(self.header[end + 2 :])
-            self.header = self.header[:end]
-        if len(self.header) > HEADER_LIMIT:
+        end = 0 if self.head.startswith(b"\r\n") else self.head.find(b"\r\n\r\n", seen) + 2
+        if end >= 2 or self.head.startswith(b"\r\n"):
+            self._end_header(end)
+        if len(self.head) > HEADER_LIMIT:
             limit = HEADER_LIMIT // 1024
             self._refuse(554, "5.6.0", f"The header of this mail is larger than {limit} KB.")
+
+    def _end_header(self, end: int) -> None:
+        self.header_ended = True
+        body = bytes(self.head[end + 2 :])
+        del self.head[end:]
+        self.wanted = hashes_wanted(self.header)
+        self.relaxed = RelaxedBody() if RELAXED in self.wanted else None
+        self._hash(body)
+
+    def _hash(self, data: bytes) -> None:
+        self.body.update(data)
+        if self.relaxed:
+            self.relaxed.update(data)
 
 
 def _line_ends_are_whole(data: bytes) -> bool:

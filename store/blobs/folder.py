@@ -58,9 +58,13 @@ class FolderBlobs:
 class FolderWriting:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.folders = [path.parent, *_make_folders(path.parent)]
+        self.folders = [path.parent]
         self.unfinished = path.with_name(f"{path.name}.{new_id()}.tmp")
-        self.fd = os.open(self.unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            self.fd = _new_file(self.unfinished)
+        except FileNotFoundError:
+            self.folders += _make_folders(path.parent)
+            self.fd = _new_file(self.unfinished)
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
@@ -68,18 +72,26 @@ class FolderWriting:
             view = view[os.write(self.fd, view) :]
 
     def commit(self) -> None:
-        os.fsync(self.fd)
+        self.commit_entry()
+        for folder in self.folders:
+            sync_folder(folder)
+
+    def commit_entry(self) -> None:
+        """Durable but for the folder's entry: whoever commits many syncs their folder once."""
+        os.fdatasync(self.fd)
         os.close(self.fd)
         self.fd = -1
         self.unfinished.rename(self.path)
-        for folder in self.folders:
-            sync_folder(folder)
 
     def abort(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
             self.unfinished.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> int:
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
 
 
 def _make_folders(folder: Path) -> list[Path]:

@@ -5,10 +5,11 @@ file and folder are synced, which is what lets the door say 250. Methods block.
 """
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
-from store.blobs.folder import FolderWriting
+from store.blobs.folder import FolderWriting, sync_folder
 from store.blobs.keys import WRAPPED, Keys
 from store.blobs.sealed import SealedReader, SealedWriter
 from store.errors import NotFound
@@ -23,6 +24,17 @@ class Spool:
     def create(self, mail_id: str) -> "SpoolWriting":
         return SpoolWriting(self.root / f"{mail_id}.sealed", self.keys, mail_id)
 
+    def commit_all(self, writings: Sequence["SpoolWriting"]) -> list[OSError | None]:
+        """Makes mails durable that are whole, with one sync of the folder for all of them.
+
+        Returns:
+            For each its error, or None where the mail is durable.
+        """
+        errors = [writing.commit_entry() for writing in writings]
+        if not all(errors):
+            sync_folder(self.root)
+        return errors
+
     def open(self, mail_id: str) -> "SpooledMail":
         """Raises NotFound when the mail has been discarded."""
         try:
@@ -32,6 +44,10 @@ class Spool:
 
     def discard(self, mail_id: str) -> None:
         (self.root / f"{mail_id}.sealed").unlink(missing_ok=True)
+
+    def discard_all(self, mail_ids: Iterable[str]) -> None:
+        for mail_id in mail_ids:
+            self.discard(mail_id)
 
     def mail_ids(self) -> set[str]:
         return {path.name.removesuffix(".sealed") for path in self.root.glob("*.sealed")}
@@ -61,6 +77,15 @@ class SpoolWriting:
     def commit(self) -> None:
         self.sealed.finish()
         self.file.commit()
+
+    def commit_entry(self) -> OSError | None:
+        """One of many (see Spool.commit_all); an error leaves the others alone."""
+        try:
+            self.sealed.finish()
+            self.file.commit_entry()
+        except OSError as error:
+            return error
+        return None
 
     def abort(self) -> None:
         self.file.abort()

@@ -80,6 +80,20 @@ async def member_by_address(connection: AsyncConnection, address: str) -> Member
     return Member.of(row) if row else None
 
 
+async def members_by_address(connection: AsyncConnection, addresses: set[str]) -> dict[str, Member]:
+    """Those of some addresses who may act as members, by their address."""
+    question = sa.select(members).where(
+        members.c.address.in_({canonical(address) for address in addresses}),
+        members.c.disabled_at.is_(None),
+    )
+    found = {
+        row["address"]: Member.of(row) for row in (await connection.execute(question)).mappings()
+    }
+    return {
+        address: found[canonical(address)] for address in addresses if canonical(address) in found
+    }
+
+
 async def all_labs(connection: AsyncConnection) -> list[Lab]:
     rows = (await connection.execute(sa.select(labs).order_by(labs.c.name))).mappings()
     return [Lab.of(row) for row in rows]

@@ -1,12 +1,16 @@
 """Mails that were accepted, and what became of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import Mail, MailState
 from store.records.schema import mails
+
+_Sameness = tuple[str, str, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -23,25 +27,28 @@ class Arrival:
     header_sha256: str
     body_sha256: str
     size: int
+    source: str | None = None  # where it was fetched from, as "imap:folder/uidvalidity/uid"
 
 
-async def accept(connection: AsyncConnection, arrival: Arrival) -> Mail:
-    """Writes the row of a mail: RECEIVED and due at once, or DUPLICATE of one that came before.
+async def accept_all(
+    connection: AsyncConnection, arrivals: Sequence[Arrival]
+) -> dict[str, MailState]:
+    """Writes the rows of mails: RECEIVED and due at once, or DUPLICATE of one that came before.
 
     The same mail is one with the same Message-ID, author, recipients and body bytes: a relay that
-    tries again may add trace lines to the header. Without a Message-ID the header counts as well.
+    tries again may add trace lines to the header. Mails without a Message-ID are never the same.
     """
-    before = await _same_mail(connection, arrival)
-    state = MailState.DUPLICATE if before else MailState.RECEIVED
-    await connection.execute(
-        sa.insert(mails).values(
-            **arrival.__dict__,
-            state=state,
-            duplicate_of=before,
-            due_at=None if before else arrival.received_at,
-        )
-    )
-    return await mail(connection, arrival.id)
+    before = await _same_mails(connection, arrivals)
+    rows = [_row(arrival, before) for arrival in arrivals]
+    if rows:
+        await connection.execute(sa.insert(mails), rows)
+    return {row["id"]: row["state"] for row in rows}
+
+
+async def known_sources(connection: AsyncConnection, sources: Sequence[str]) -> set[str]:
+    """Which of these places mails have been fetched from already."""
+    question = sa.select(mails.c.source).where(mails.c.source.in_(sources))
+    return set((await connection.execute(question)).scalars())
 
 
 async def mail(connection: AsyncConnection, mail_id: str) -> Mail:
@@ -96,17 +103,32 @@ async def kept_in_spool(connection: AsyncConnection) -> set[str]:
     return set((await connection.execute(question)).scalars())
 
 
-async def _same_mail(connection: AsyncConnection, arrival: Arrival) -> str | None:
-    question = sa.select(mails.c.id, mails.c.recipients).where(
-        mails.c.message_id == arrival.message_id,
-        mails.c.author == arrival.author,
-        mails.c.body_sha256 == arrival.body_sha256,
+def _row(arrival: Arrival, before: dict[_Sameness, str]) -> dict[str, Any]:
+    """The row of a mail; from then on the next one of the same batch may be its duplicate."""
+    same = _sameness(arrival.message_id, arrival.author, arrival.body_sha256, arrival.recipients)
+    first = before.get(same) if arrival.message_id else None
+    before.setdefault(same, arrival.id)
+    return {
+        **arrival.__dict__,
+        "state": MailState.DUPLICATE if first else MailState.RECEIVED,
+        "duplicate_of": first,
+        "due_at": None if first else arrival.received_at,
+    }
+
+
+async def _same_mails(
+    connection: AsyncConnection, arrivals: Sequence[Arrival]
+) -> dict[_Sameness, str]:
+    message_ids = {arrival.message_id for arrival in arrivals} - {""}
+    if not message_ids:
+        return {}
+    columns = (mails.c.id, mails.c.message_id, mails.c.author, mails.c.body_sha256)
+    question = sa.select(*columns, mails.c.recipients).where(
+        mails.c.message_id.in_(message_ids),
         mails.c.state.not_in([MailState.DUPLICATE, MailState.DEAD]),
     )
-    if not arrival.message_id:
-        question = question.where(mails.c.header_sha256 == arrival.header_sha256)
-    for mail_id, recipients in await connection.execute(question):
-        if sorted(recipients) == sorted(arrival.recipients):
-            found: str = mail_id
-            return found
-    return None
+    return {_sameness(*facts): mail_id for mail_id, *facts in await connection.execute(question)}
+
+
+def _sameness(message_id: str, author: str, body: str, recipients: list[str]) -> _Sameness:
+    return message_id, author, body, tuple(sorted(recipients))

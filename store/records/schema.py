@@ -75,6 +75,7 @@ mails = sa.Table(
     _count("size"),
     sa.Column("case_id", sa.Text, nullable=True, index=True),
     sa.Column("duplicate_of", sa.Text, sa.ForeignKey("mails.id"), nullable=True),
+    sa.Column("source", sa.Text, nullable=True, unique=True),
     _text("outcome"),
     *_work(),
 )

@@ -4,9 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import answer_45mb
+from tests.bench import answer_45mb, receive
 
-ROWS = {"answer-45mb": answer_45mb.measure}
+ROWS = {
+    "answer-45mb": answer_45mb.measure,
+    "receive-60mb": receive.measure_large,
+    "receive-2000x5kb": receive.measure_small,
+    "receive-20x60mb": receive.measure_many,
+}
 OUT = Path("build/bench.json")
 
 

@@ -66,7 +66,7 @@ async def main(folder: Path) -> None:
         await labs.add_member(connection, lab.id, ANNA, "Anna", "Acme", house.clock.now())
     children = Children(nursery="tests.bench.nursery")
     await children.warm()
-    door = SmtpDoor(Bench(house, children), "127.0.0.1:0", DOMAIN, settings.max_mail_bytes)
+    door = SmtpDoor(Bench(house, children), "127.0.0.1:0", DOMAIN)
     print("port", await door.open(), flush=True)
     await asyncio.Event().wait()
 
