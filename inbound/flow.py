@@ -21,18 +21,20 @@ import email.parser
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from inbound.cases.again import SHAREABLE, fingerprint_in
 from inbound.cases.announce import announce
 from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
 from inbound.cases.prepare import draw_picture, prepare_scans
 from inbound.cases.subject import read_subject
-from inbound.cases.take import SCANS, left_out, take_files
-from inbound.mail.attachments import Attachment, attachments
-from inbound.mail.parts import HEADER_LIMIT, split
-from inbound.mail.skeleton import Contents, read_contents
+from inbound.cases.take import left_out, take_files
+from inbound.cases.unpack import is_mere_formatting
+from inbound.mail.attachments import Attachment
+from inbound.mail.opened import OpenedMail
+from inbound.mail.parts import HEADER_LIMIT
+from inbound.mail.skeleton import Contents
 from inbound.mail.words import decoded_words
 from inbound.scans.child import Children
-from inbound.scans.sniff import Format
 from inbound.talk.classify import Kind, classify
 from inbound.talk.conversation import Talk, converse
 from store.engine import Step
@@ -43,13 +45,11 @@ from store.records import access, cases, labs, mails, outbox
 from store.tokens import ADDRESS, Purpose
 
 log = structlog.get_logger()
-# What makes a mail a share. Other files alone are answered at once, not asked about.
-_SHAREABLE = SCANS | {Format.ZIP}
 
 
 async def mail_flow(house: House, children: Children, step: Step, mail_id: str) -> None:
     """Takes a mail from its spool file to its letters."""
-    if not await step(read_mail, house, mail_id):
+    if not await step(read_mail, house, children, mail_id):
         return
     await step(take_files, house, children, mail_id)
     await step(prepare_scans, house, children, mail_id)
@@ -58,24 +58,20 @@ async def mail_flow(house: House, children: Children, step: Step, mail_id: str) 
     await step(discard_mail, house, mail_id)
 
 
-async def read_mail(house: House, mail_id: str) -> bool:
+async def read_mail(house: House, children: Children, mail_id: str) -> bool:
     """Decides what a mail is and does all that needs no scan; True if a case is to be prepared."""
     async with house.database.read() as connection:
         mail = await mails.mail(connection, mail_id)
     if mail.state is not MailState.RECEIVED:
         return False
     try:
-        contents, files = await house.threads.run(_look_into, house, mail_id)
+        opened = await house.threads.run(OpenedMail, house.spool, mail_id)
     except Refusal as refusal:
         await _refuse(house, mail, str(refusal))
         await discard_mail(house, mail_id)
         return False
-    kind = classify(contents, mail.sender, house.settings.domain)
-    if kind is not Kind.HUMAN:
-        await _file_away(house, mail, kind)
-        await discard_mail(house, mail_id)
-        return False
-    state = await _act(house, mail, contents, files)
+    with opened:
+        state = await _read(house, children, mail, opened)
     house.poke()
     if state is MailState.DONE:
         await discard_mail(house, mail_id)
@@ -87,36 +83,54 @@ async def discard_mail(house: House, mail_id: str) -> None:
     await house.threads.run(house.spool.discard, mail_id)
 
 
-def _look_into(house: House, mail_id: str) -> tuple[Contents, list[Attachment]]:
-    with house.spool.open(mail_id) as mail:
-        root = split(mail)
-        return read_contents(mail, root), attachments(mail, root)
+async def _read(house: House, children: Children, mail: Mail, opened: OpenedMail) -> MailState:
+    try:
+        contents = await house.threads.run(opened.contents)
+        files = await house.threads.run(opened.files)
+    except Refusal as refusal:
+        await _refuse(house, mail, str(refusal))
+        return MailState.DONE
+    kind = classify(contents, mail.sender, house.settings.domain)
+    if kind is not Kind.HUMAN:
+        await _file_away(house, mail, kind)
+        return MailState.DONE
+    files = [file for file in files if not await is_mere_formatting(house.threads, children, file)]
+    return await _act(house, mail, contents, files)
 
 
 async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachment]) -> MailState:
     """Acts on a person's mail in one transaction; returns the state that the mail has then."""
+    has_scans = any(file.format in SHAREABLE for file in files)
+    async with house.database.read() as connection:
+        in_thread = await _case_of_thread(connection, mail)
+    # Before the transaction: it takes as long as reading the files does.
+    known = await fingerprint_in(house, in_thread.id, files) if in_thread and has_scans else ""
     async with house.database.write() as connection:
-        known = await cases.find(connection, case_id_of(mail.id))
-        if known is not None:
-            if known.state is CaseState.PREPARING:
-                return MailState.RECEIVED
-            await mails.settle(connection, mail.id, MailState.DONE, known.state, known.id)
-            return MailState.DONE
+        begun = await cases.find(connection, case_id_of(mail.id))
+        if begun is not None:
+            return await _go_on(connection, mail, begun)
         member = await labs.member(connection, mail.member_id)
         case = await _case_of_thread(connection, mail)
-        has_scans = any(file.format in _SHAREABLE for file in files)
         if case is None and has_scans:
             subject = read_subject(contents.subject, house.settings.domain)
             opened = await open_case(house, connection, mail, member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
         no_scans = [
-            left_out(file.name, file.format) for file in files if file.format not in _SHAREABLE
+            left_out(file.name, file.format) for file in files if file.format not in SHAREABLE
         ]
         now = house.clock.now()
-        talk = Talk(house, connection, mail, member, contents, no_scans, has_scans, now)
+        talk = Talk(house, connection, mail, member, contents, no_scans, has_scans, now, known)
         await converse(talk, case)
         return MailState.DONE
+
+
+async def _go_on(connection: AsyncConnection, mail: Mail, case: Case) -> MailState:
+    """A mail whose case was opened before this step died, or was asked for its reviewer."""
+    if case.state is CaseState.PREPARING:
+        return MailState.RECEIVED
+    await mails.settle(connection, mail.id, MailState.DONE, case.state, case.id)
+    return MailState.DONE
 
 
 async def _case_of_thread(connection: AsyncConnection, mail: Mail) -> Case | None:

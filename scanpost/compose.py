@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from inbound.cases.course import case_flow
+from inbound.door.imap import ImapDoor
 from inbound.door.lmtp import LmtpDoor
 from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
@@ -23,6 +24,7 @@ from inbound.scans.child import Children, stop_forkserver
 from outbound.flow import letter_flow
 from outbound.relay import relay_of
 from scanpost import logs
+from store.blobs import Blobs
 from store.blobs.folder import FolderBlobs
 from store.blobs.keys import Keys
 from store.blobs.spool import Spool
@@ -52,12 +54,13 @@ async def open_house(settings: Settings) -> House:
         clock = MovedClock(settings.test_clock_file)
     folder = settings.data_dir
     keys = _keys(settings.master_key_file or folder / "master.key", folder / DATABASE)
+    blobs = _blobs(settings)  # Before the database: what cannot be used leaves nothing open.
     return House(
         settings=settings,
         clock=clock,
         database=await Database.open(folder / DATABASE),
         spool=Spool(folder / "spool", keys),
-        blobs=FolderBlobs(folder / "objects"),
+        blobs=blobs,
         keys=keys,
         threads=Threads(),
     )
@@ -72,7 +75,17 @@ def _keys(path: Path, database: Path) -> Keys:
     return Keys.load(path)
 
 
+def _blobs(settings: Settings) -> Blobs:
+    if not settings.blobs_url:
+        return FolderBlobs(settings.data_dir / "objects")
+    from store.blobs.s3 import S3Blobs  # noqa: PLC0415 -- 40 MB of boto3, which a folder saves
+
+    return S3Blobs.open(settings.blobs_url, settings.s3_access_key, settings.s3_secret_key)
+
+
 async def close_house(house: House) -> None:
+    # First: a thread may be waiting for an outage of the object store to pass.
+    house.blobs.close()
     house.threads.stop()
     await house.database.close()
 
@@ -116,6 +129,8 @@ class Server:
         self.doors: list[Door] = [self.smtp]
         if settings.lmtp_listen:
             self.doors.append(LmtpDoor(self.receiver, settings.lmtp_listen, settings.domain))
+        if settings.imap_url:
+            self.doors.append(ImapDoor(self.receiver, settings.imap_url))
         self.web = web.AppRunner(make_app(house), access_log=None, shutdown_timeout=3)
         self.web_port = 0
         self.sweeping: asyncio.Task[None] | None = None
@@ -123,6 +138,7 @@ class Server:
 
     async def start(self) -> None:
         self.engine.take_lock()
+        await self.house.threads.run(self.house.blobs.check)
         await self._clean_spool()
         await self.children.warm()
         await self.engine.start()

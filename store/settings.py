@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from store.blobs.place import Place
 from store.errors import SettingsError
 
 PREFIX = "SCANPOST_"
@@ -81,6 +82,22 @@ class Settings(BaseSettings):
             " which writes one .eml a letter. Unset: the folder letters/ in the data folder."
         ),
     )
+    blobs_url: str = Field(
+        "",
+        description=(
+            "Where objects lie: s3://bucket[/prefix]?endpoint_url=https://…&region=auto for"
+            " Cloudflare R2 or another S3 (docs/objects.md). Unset: the folder objects/ in the data"
+            " folder."
+        ),
+    )
+    s3_access_key: str = Field(
+        "",
+        repr=False,
+        description="Access key for blobs_url. Unset: boto3 looks where it always does.",
+    )
+    s3_secret_key: str = Field(
+        "", repr=False, description="Secret key for blobs_url, with s3_access_key."
+    )
     trusted_clients: str = Field(
         "",
         description=(
@@ -122,6 +139,13 @@ class Settings(BaseSettings):
     def _lower(cls, value: str) -> str:
         return value.strip().rstrip(".").lower()
 
+    @field_validator("blobs_url")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if value:
+            Place.of(value)
+        return value
+
     @field_validator("proxies")
     @classmethod
     def _are_networks(cls, value: str) -> str:
@@ -145,6 +169,9 @@ class Settings(BaseSettings):
                 host_and_port(listen)
         if (self.smtp_certificate is None) != (self.smtp_key is None):
             msg = "smtp_certificate and smtp_key need each other"
+            raise ValueError(msg)
+        if (self.s3_access_key == "") != (self.s3_secret_key == ""):
+            msg = "s3_access_key and s3_secret_key need each other"
             raise ValueError(msg)
         return self
 

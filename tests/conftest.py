@@ -1,7 +1,8 @@
 """What tests stand on: a house in a temporary folder, a running server, small scans."""
 
+import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from scanpost.compose import Server, close_house, open_house
 from store.clock import SetClock
 from store.house import House
 from store.model import Case
-from store.records import cases, labs
+from store.records import cases, labs, work
 from store.settings import Settings
-from tests.fakes import ANNA, BEN, DOMAIN, STRANGER, Inbox, Postman
+from tests import seaweed as seaweeds
+from tests.fakes import ANNA, BEN, DOMAIN, PATIENCE, STRANGER, Inbox, Postman
 
 logs.configure(as_json=False, quiet=True)
+# For tests of what touches objects: once with the folder, once with a real S3.
+on_both_stores = pytest.mark.parametrize("blobs_url", ["folder", "s3"], indirect=True)
+on_s3 = pytest.mark.parametrize("blobs_url", ["s3"], indirect=True)
 
 
 @functools.cache
@@ -31,8 +36,24 @@ def clock() -> SetClock:
     return SetClock()
 
 
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweeds.Seaweed]:
+    """An S3 server, started by the first test that asks for it."""
+    with seaweeds.Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
 @pytest.fixture
-def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+def blobs_url(request: pytest.FixtureRequest) -> str:
+    """Where objects lie: in the folder, unless a test says `on_s3` or `on_both_stores`."""
+    if getattr(request, "param", "folder") == "folder":
+        return ""
+    server: seaweeds.Seaweed = request.getfixturevalue("seaweed")
+    return server.url()
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, blobs_url: str) -> Callable[..., Settings]:
     def make(**given: object) -> Settings:
         usual = {
             "data_dir": tmp_path / "data",
@@ -42,6 +63,9 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
             "smtp_listen": "127.0.0.1:0",
             "web_listen": "127.0.0.1:0",
             "trusted_clients": "127.0.0.0/8",
+            "blobs_url": blobs_url,
+            "s3_access_key": seaweeds.ACCESS_KEY,
+            "s3_secret_key": seaweeds.SECRET_KEY,
         }
         return Settings(**{**usual, **given})  # type: ignore[arg-type]
 
@@ -71,6 +95,15 @@ class Running:
     @property
     def url(self) -> str:
         return self.house.settings.base_url
+
+    async def all_done(self) -> None:
+        """Waits until every mail has been worked on, and every letter of it is out."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                async with self.house.database.read() as connection:
+                    if not await work.due(connection, self.house.clock.now()):
+                        return
+                await asyncio.sleep(0.02)
 
     async def only_case(self) -> Case:
         """The one case there is, of Anna's lab."""

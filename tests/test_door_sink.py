@@ -2,15 +2,21 @@
 
 import hashlib
 import itertools
+import random
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inbound.auth.bodyhash import RELAXED, SIMPLE
+from inbound.door import sink as sink_module
 from inbound.door.dots import DataReader
 from inbound.door.sink import HEADER_LIMIT, MailSink
+from tests.test_auth_bodyhash import relaxed, simple
 
+SEED = 20261122
+MAILS = 20_000
 LIMIT = 1 << 20
 SMUGGLING = [
     b"\n.\n",
@@ -91,6 +97,59 @@ def test_any_chunks_give_the_same_mail_as_the_reference(
     assert sink.header == header
     assert sink.header_sha256 == hashlib.sha256(header).hexdigest()
     assert sink.body_sha256 == hashlib.sha256(body).hexdigest()
+
+
+LINES = [
+    b"",
+    b".",
+    b"..",
+    b". ",
+    b" ",
+    b"a",
+    b"a  b\t",
+    b"QUJD" * 19,
+    b"\t.",
+    b"MAIL FROM:<x@y.example>",
+]
+SIGNATURES = {
+    b"": set(),
+    b"DKIM-Signature: v=1; c=relaxed/relaxed; d=x\r\n": {RELAXED},
+    b"DKIM-Signature: v=1; d=x;\r\n c=relaxed/simple\r\n": {SIMPLE},
+    b"DKIM-Signature: v=1; c=simple/relaxed\r\nARC-Message-Signature: i=1\r\n": {SIMPLE, RELAXED},
+}
+FORMS = {SIMPLE: simple, RELAXED: relaxed}
+
+
+def test_twenty_thousand_random_mails_in_random_packets_are_kept_and_hashed_exactly() -> None:
+    """What the client means is written down first, then doubled dots, then packets; never parsed."""
+    chance = random.Random(SEED)
+    for _ in range(MAILS):
+        signature = chance.choice(list(SIGNATURES))
+        header = b"From: anna@lab.example\r\n" + signature
+        lines = chance.choices(LINES, k=chance.randrange(12))
+        body = b"".join(line + b"\r\n" for line in lines)
+        separated = bool(body) or chance.random() < 0.9
+        mail = header + b"\r\n" * separated + body
+        wire = re.sub(rb"(?m)^\.", b"..", mail) + b".\r\nQUIT\r\n"
+        cuts = [chance.randrange(len(wire)) for _ in range(chance.choice((0, 2, 30)))]
+        sink, spooled, left = receive(pieces(wire, cuts))
+        assert (spooled, left, sink.problem) == (mail, b"QUIT\r\n", None)
+        assert (sink.size, sink.header) == (len(mail), header)
+        assert sink.header_sha256 == hashlib.sha256(header).hexdigest()
+        assert sink.body_sha256 == hashlib.sha256(body).hexdigest()
+        assert sink.body_hashes == {
+            name: hashlib.sha256(FORMS[name](body)).digest() for name in SIGNATURES[signature]
+        }
+
+
+@pytest.mark.parametrize("signature", list(SIGNATURES))
+def test_a_signed_mail_that_is_all_header_has_the_hashes_of_an_empty_body(
+    signature: bytes,
+) -> None:
+    sink, _, _ = receive([b"From: anna@lab.example\r\n" + signature + b".\r\n"])
+    assert sink.body_hashes == {
+        name: hashlib.sha256(FORMS[name](b"")).digest() for name in SIGNATURES[signature]
+    }
 
 
 def split_of(mail: bytes) -> tuple[bytes, bytes]:
@@ -183,3 +242,18 @@ def test_a_line_of_ten_megabytes_is_refused_and_broken_ones_are_not() -> None:
     good = MailSink(Kept(), 64 << 20)
     good.take(b"Subject: x\r\n\r\n" + (b"A" * 900_000 + b"\r\n") * 3)
     assert good.problem is None
+
+
+def test_a_long_line_is_found_however_the_mail_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IMAP brings windows of 4 MB, in the middle of which a whole long line may lie."""
+    monkeypatch.setattr(sink_module, "LONGEST_LINE", 6)
+    chance = random.Random(SEED)
+    for _ in range(5_000):
+        lines = [b"a" * chance.randrange(8) + b"\r\n" for _ in range(chance.randrange(1, 9))]
+        mail = b"\r\n" + b"".join(lines)
+        sink = MailSink(Kept(), LIMIT)
+        for piece in pieces(
+            mail, [chance.randrange(len(mail)) for _ in range(chance.randrange(5))]
+        ):
+            sink.take(piece)
+        assert (sink.problem is not None) == any(len(line) - 1 > 6 for line in lines), lines

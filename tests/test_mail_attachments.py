@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inbound.mail.attachments import LOGO, Attachment, attachments, decoded
+from inbound.mail.attachments import LOGO, Attachment, attachments
+from inbound.mail.decoding import decoded
 from inbound.mail.parts import WINDOW, split
 from inbound.scans.sniff import Format
 from tests.conftest import jaw_stl
@@ -183,7 +184,7 @@ def test_what_people_read_is_no_file_and_everything_else_is() -> None:
     assert [(file.name, file.format) for file in found] == [
         ("cube.obj", Format.OBJ),
         ("file 2", Format.OTHER),
-        ("file 3", Format.OTHER),
+        ("attached mail", Format.MAIL),
         ("a.pdf", Format.PDF),
     ]
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inbound.mail.attachments import attachments, decoded
+from inbound.mail.attachments import attachments
+from inbound.mail.decoding import decoded
 from inbound.mail.parts import DEEPEST, MOST_PARTS, WINDOW, Part, split
 from inbound.mail.skeleton import read_contents
 from store.errors import Refusal

@@ -13,12 +13,11 @@ import pytest
 
 from inbound.cases.opening import case_id_of
 from inbound.cases.subject import read_subject
-from inbound.door.receive import Envelope, Receiver
 from inbound.flow import read_mail
-from inbound.mail.attachments import attachments, decoded
-from inbound.mail.parts import split
-from inbound.mail.skeleton import read_contents
+from inbound.mail.attachments import Attachment
+from inbound.mail.opened import OpenedMail
 from inbound.mail.text import note_of
+from inbound.scans.child import Children
 from inbound.talk.classify import classify
 from store.errors import MailRefused, Refusal
 from store.house import House
@@ -26,7 +25,7 @@ from store.model import Letter
 from store.records import cases, mails
 from store.records.database import Database
 from tests.fakes import ANNA, DOMAIN
-from tests.test_talk_conversation import Thread, letters_of, open_thread, said
+from tests.test_talk_conversation import Thread, letters_of, open_thread, said, take_in
 
 FOLDER = Path(__file__).parent / "mails"
 MAILS = sorted(path.name for path in FOLDER.glob("*.eml"))
@@ -58,44 +57,46 @@ async def account_of(house: House, data: bytes) -> str:
     thread = await open_thread(house, "C-1000")
     before = {letter.id for letter in await letters_of(house)}
     to = thread.address if b"share+thread@" in data else f"share@{DOMAIN}"
-    receiver = Receiver(house)
-    arriving = receiver.open()
     try:
-        arriving.sink.feed(re.sub(rb"(?m)^\.", b"..", data) + b".\r\n")
-        mail_id = await receiver.commit(arriving, Envelope("127.0.0.1", ANNA, [to]))
+        mail_id = await take_in(house, data, to)
     except MailRefused as refusal:
         return f"refused: {refusal.reply}\n"
-    finally:
-        arriving.spool.abort()
     lines = _contents(house, mail_id)
-    prepared = await read_mail(house, mail_id)
+    children = Children()
+    prepared = await read_mail(house, children, mail_id)
+    await children.stop()
     lines += await _outcome(house, mail_id, prepared)
     lines += [_told(one) for one in await letters_of(house) if one.id not in before]
     return _without_ids("\n".join(lines) + "\n", thread)
 
 
 def _contents(house: House, mail_id: str) -> list[str]:
-    with house.spool.open(mail_id) as mail:
-        try:
-            root = split(mail)
-        except Refusal as refusal:
-            return [f"unreadable: {refusal}"]
-        contents = read_contents(mail, root)
+    try:
+        opened = OpenedMail(house.spool, mail_id)
+    except Refusal as refusal:
+        return [f"unreadable: {refusal}"]
+    with opened:
+        contents = opened.contents()
         subject = read_subject(contents.subject)
         people = ", ".join(f"{one.name} <{one.address}>".strip() for one in subject.reviewers)
-        lines = [
+        return [
             f"kind: {classify(contents, ANNA, DOMAIN)}",
             f"subject: {contents.subject}",
             f"reviewers: {people}",
             f"code: {subject.code}",
             f"title: {subject.title}",
             *(f"note: {line}" for line in note_of(contents.body).splitlines()),
+            *(_file(file) for file in opened.files()),
         ]
-        for file in attachments(mail, root):
-            content = b"".join(decoded(mail, file.part))
-            digest = hashlib.sha256(content).hexdigest()
-            lines.append(f"file: {file.name} | {file.format} | {len(content)} | {digest}")
-    return lines
+
+
+def _file(file: Attachment) -> str:
+    try:
+        content = b"".join(file.pieces())
+    except Refusal as refusal:
+        return f"file: {file.name} | {file.format} | {refusal}"
+    digest = hashlib.sha256(content).hexdigest()
+    return f"file: {file.name} | {file.format} | {len(content)} | {digest}"
 
 
 async def _outcome(house: House, mail_id: str, prepared: bool) -> list[str]:

@@ -1,17 +1,22 @@
-"""Sealing, keys, the spool and the folder of objects."""
+"""Sealing, keys, the spool, and objects in a folder and in an S3."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.blobs import Blobs
 from store.blobs.folder import FolderBlobs
 from store.blobs.keys import Keys
+from store.blobs.s3 import S3Blobs
 from store.blobs.sealed import CHUNK, PREFIX, TAG, SealedReader, SealedWriter
 from store.blobs.spool import Spool
 from store.errors import NotFound, ScanpostError, SettingsError
+from store.house import SealedObject, open_object
+from tests.seaweed import ACCESS_KEY, SECRET_KEY
 
 KEY = bytes(range(32))
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 5]
@@ -133,18 +138,29 @@ def test_an_unfinished_mail_leaves_nothing(spool: Spool) -> None:
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> FolderBlobs:
+def folder(tmp_path: Path) -> FolderBlobs:
     return FolderBlobs(tmp_path / "objects")
 
 
-def write(blobs: FolderBlobs, name: str, data: bytes) -> None:
+@pytest.fixture(params=["folder", "s3"])
+def blobs(request: pytest.FixtureRequest) -> Iterator[Blobs]:
+    """Objects where they may lie: what is asked of one is asked of both."""
+    if request.param == "folder":
+        yield request.getfixturevalue("folder")
+        return
+    opened = S3Blobs.open(request.getfixturevalue("seaweed").url(), ACCESS_KEY, SECRET_KEY)
+    yield opened
+    opened.close()
+
+
+def write(blobs: Blobs, name: str, data: bytes) -> None:
     writing = blobs.create(name)
     writing.write(data)
     writing.commit()
     writing.abort()
 
 
-def test_an_object_appears_at_commit_and_replaces_an_older_one(blobs: FolderBlobs) -> None:
+def test_an_object_appears_at_commit_and_replaces_an_older_one(blobs: Blobs) -> None:
     write(blobs, "cases/a/1", b"old")
     writing = blobs.create("cases/a/1")
     writing.write(b"newer")
@@ -155,26 +171,80 @@ def test_an_object_appears_at_commit_and_replaces_an_older_one(blobs: FolderBlob
     assert blobs.size("cases/a/1") == 5
 
 
-def test_objects_of_a_prefix_are_listed_and_deleted_with_their_folders(blobs: FolderBlobs) -> None:
-    write(blobs, "cases/a/1/original", b"x")
-    write(blobs, "cases/a/2/original", b"x")
-    write(blobs, "cases/b/1/original", b"x")
+def test_an_aborted_object_never_appears(blobs: Blobs) -> None:
+    writing = blobs.create("cases/a/1")
+    writing.write(b"half")
+    writing.abort()
+    writing.abort()
+    assert blobs.names("") == []
+
+
+def test_ranges_end_with_the_object(blobs: Blobs) -> None:
+    write(blobs, "cases/a/1", b"12345")
+    write(blobs, "cases/a/2", b"")
+    ranges = {(0, 5): b"12345", (4, 9): b"5", (5, 9): b"", (99, 100): b"", (2, 2): b"", (3, 1): b""}
+    for (start, end), found in ranges.items():
+        assert blobs.read("cases/a/1", start, end) == found
+    assert blobs.size("cases/a/2") == 0
+    assert blobs.read("cases/a/2", 0, 7) == b""
+
+
+def test_objects_of_a_prefix_are_listed_and_deleted(blobs: Blobs) -> None:
+    for name in ("cases/a/2/original", "cases/a/1/original", "cases/b/1/original", "cases/ab/1"):
+        write(blobs, name, b"x")
     assert blobs.names("cases/a/") == ["cases/a/1/original", "cases/a/2/original"]
+    assert blobs.names("cases/a") == blobs.names("cases/a/")
+    assert len(blobs.names("")) == 4
     for name in blobs.names("cases/a/"):
         blobs.delete(name)
         blobs.delete(name)
-    assert blobs.names("cases/") == ["cases/b/1/original"]
-    assert not (blobs.root / "cases" / "a").exists()
+    assert blobs.names("cases/a/") == []
+    assert blobs.names("cases/") == ["cases/ab/1", "cases/b/1/original"]
+
+
+def test_a_deleted_objects_folders_go_with_it(folder: FolderBlobs) -> None:
+    write(folder, "cases/a/1/original", b"x")
+    folder.delete("cases/a/1/original")
+    assert not (folder.root / "cases").exists()
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "cases/../../x"])
-def test_names_never_lead_outside_the_folder(blobs: FolderBlobs, name: str) -> None:
+def test_names_never_lead_outside(blobs: Blobs, name: str) -> None:
     with pytest.raises(NotFound):
         blobs.create(name)
     with pytest.raises(NotFound):
         blobs.read(name, 0, 1)
-
-
-def test_a_missing_object_is_not_found(blobs: FolderBlobs) -> None:
     with pytest.raises(NotFound):
-        blobs.size("cases/none")
+        blobs.size(name)
+    with pytest.raises(NotFound):
+        blobs.delete(name)
+    with pytest.raises(NotFound):
+        blobs.names(name)
+
+
+def test_a_missing_object_is_not_found(blobs: Blobs) -> None:
+    for ask in (
+        blobs.size,
+        lambda name: blobs.read(name, 0, 1),
+        lambda name: blobs.read(name, 1, 1),
+    ):
+        with pytest.raises(NotFound, match="cases/none does not exist"):
+            ask("cases/none")
+
+
+def test_a_sealed_object_of_several_parts_reads_back(blobs: Blobs) -> None:
+    data = os.urandom(17 * CHUNK + 3)
+    target = SealedObject(blobs, KEY, "cases/a/1")
+    for start in range(0, len(data), CHUNK):
+        target.write(data[start : start + CHUNK])
+    target.commit()
+    assert b"".join(open_object(blobs, KEY, "cases/a/1").pieces()) == data
+
+
+def test_what_was_never_committed_is_swept_once_it_is_old(folder: FolderBlobs) -> None:
+    write(folder, "cases/a/1", b"whole")
+    folder.create("cases/b/1").write(b"killed here")
+    assert folder.sweep_unfinished(3600) == 0
+    assert folder.sweep_unfinished(0) == 1
+    assert folder.names("") == ["cases/a/1"]
+    assert not (folder.root / "cases" / "b").exists()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from inbound.cases.opening import case_id_of
 from inbound.door.receive import Envelope, Receiver
 from inbound.flow import read_mail
+from inbound.scans.child import Children
 from store.house import House
 from store.model import Case, CaseState, Letter, Person
 from store.records import access, cases, outbox
@@ -25,14 +26,21 @@ async def deliver(
 ) -> tuple[str, bool]:
     """Takes a mail in as the door does, and reads it; its id, and whether a case is prepared."""
     data = message if isinstance(message, bytes) else message.as_bytes()
+    mail_id = await take_in(house, data, to, sender)
+    return mail_id, await read_mail(house, Children(), mail_id)
+
+
+async def take_in(house: House, data: bytes, to: str = SHARE, sender: str = ANNA) -> str:
+    """The id of a mail that the door has taken. Raises MailRefused."""
     receiver = Receiver(house)
     arriving = receiver.open()
     try:
-        assert arriving.sink.feed(data + b"\r\n.\r\n") == b""
-        mail_id = await receiver.commit(arriving, Envelope("127.0.0.1", sender, [to]))
+        arriving.sink.take(data)
+        arriving.sink.end()
+        return await receiver.commit(arriving, Envelope("127.0.0.1", sender, [to]))
     finally:
-        arriving.spool.abort()
-    return mail_id, await read_mail(house, mail_id)
+        arriving.abort()
+        receiver.close()
 
 
 async def letters_of(house: House) -> list[Letter]:

@@ -16,13 +16,13 @@ def fields(header: bytes) -> Iterator[tuple[bytes, bytes | None]]:
             lines.append(line)
             continue
         if lines:
-            yield name, b" ".join(lines)
+            yield name, b"".join(lines)
         name, colon, value = line.partition(b":")
         lines = [value] if colon else []
         if not colon:
             yield name, None
     if lines:
-        yield name, b" ".join(lines)
+        yield name, b"".join(lines)
 
 
 def values(header: bytes, *names: bytes) -> list[bytes]:

@@ -1,5 +1,7 @@
 """Step: one transaction writes what became of a case, with the letters that say so. May run twice."""
 
+import hashlib
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.letters import answer_letter, notice_letter, share_letter
@@ -24,7 +26,8 @@ async def announce(house: House, mail_id: str) -> None:
         if not any(scan.state is ScanState.READY for scan in scans):
             await _fail(house, connection, case, mail_id)
         elif twin and await _is_the_same(connection, case, twin):
-            await _point_to(house, connection, case, twin, mail_id)
+            known = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
+            await _point_to(house, connection, case, twin, mail_id, known)
         else:
             await _share(house, connection, case, mail_id)
     house.poke()
@@ -74,9 +77,9 @@ async def _fail(house: House, connection: AsyncConnection, case: Case, mail_id: 
 
 
 async def _point_to(
-    house: House, connection: AsyncConnection, case: Case, twin: Case, mail_id: str
+    house: House, connection: AsyncConnection, case: Case, twin: Case, mail_id: str, known: str
 ) -> None:
-    """The same scans for the same people once more: somebody pressed Send twice."""
+    """The same scans for the same people once more: somebody pressed Send twice. Said once."""
     now = house.clock.now()
     await cases.move(connection, case.id, CaseState.FAILED, ended_at=now)
     draft = await notice_letter(
@@ -89,7 +92,8 @@ async def _point_to(
         ],
         now,
     )
-    await outbox.write(connection, draft, house.settings.domain, now)
+    once = f"already here|{twin.id}|{known}"
+    await outbox.write(connection, draft, house.settings.domain, now, once)
     await _end_quietly(connection, case, mail_id, "already here", now)
 
 

@@ -64,6 +64,7 @@ async def open_case(
     await audit.record(
         connection, now, owner.address, "case opened", lab_id=owner.lab_id, case_id=case.id
     )
+    await mails.belongs(connection, mail.id, case.id)
     if waiting:
         draft = await question_letter(connection, case, subject.unusable, now)
         await outbox.write(connection, draft, house.settings.domain, now)

@@ -1,24 +1,25 @@
 """Step: the attachments of a mail become sealed originals, with a row for each scan. May run twice."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from inbound.cases.again import SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import seal
-from inbound.mail.attachments import attachments, decoded
-from inbound.mail.names import distinct, safe_name
-from inbound.mail.parts import split
-from inbound.scans.child import Children, Memory
+from inbound.cases.unpack import PACKED, Unpacker
+from inbound.mail.attachments import Attachment
+from inbound.mail.names import distinct
+from inbound.mail.opened import OpenedMail
+from inbound.scans.child import Children
 from inbound.scans.sniff import Format, sniff
-from store.errors import ChildLost, ScanRefused
+from store.errors import ChildLost, Refusal
 from store.house import House, object_name
 from store.model import ScanState
 from store.records import cases, mails
 from store.sweep import TRIES
 from store.tokens import derived_id
 
-SCANS = frozenset({Format.STL, Format.PLY, Format.OBJ})
 _NOT_SHARED = "It was left out; STL, PLY, OBJ and ZIP of these are shared."
 _LEFT_OUT = {
     Format.HPS: "is a 3Shape scan that only 3Shape's own programs open. Export it as STL or PLY and"
@@ -27,6 +28,9 @@ _LEFT_OUT = {
     Format.GLB: "is a GLB file. Export it as STL, PLY or OBJ and send it again.",
     Format.DICOM: f"is a DICOM file. {_NOT_SHARED}",
     Format.PDF: f"is a PDF. {_NOT_SHARED}",
+    Format.MAIL: "is a mail without files. It was left out.",
+    Format.YENC: "is encoded as yEnc, which mail programs cannot read. Attach the file and send it"
+    " again.",
     Format.EMPTY: "is empty. Export it again and send it in a new mail.",
 }
 
@@ -37,6 +41,7 @@ class _Taken:
 
     stored: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    digests: set[str] = field(default_factory=set)  # of the files as they were sent
 
 
 def left_out(name: str, kind: Format) -> str:
@@ -59,6 +64,7 @@ async def take_files(house: House, children: Children, mail_id: str) -> None:
     async with house.database.write() as connection:
         now = house.clock.now()
         await cases.add_version(connection, case_id, mail_id, now, taken.left_out, taken.stored)
+        await mails.note_files(connection, mail_id, sorted(taken.digests))
 
 
 class _Shelf:
@@ -75,37 +81,42 @@ class _Shelf:
         last_try: bool,
     ) -> None:
         self.house = house
-        self.children = children
         self.key = key
         self.case_id = case_id
         self.version_id = version_id
         self.last_try = last_try
         self.taken = _Taken()
+        self.unpacker = Unpacker(house.threads, children, self._store, self.taken.left_out.append)
 
     async def take(self, mail_id: str) -> _Taken:
         run = self.house.threads.run
-        with self.house.spool.open(mail_id) as mail:
-            root = await run(split, mail)
-            for attachment in await run(attachments, mail, root):
-                pieces = decoded(mail, attachment.part)
-                if attachment.format in SCANS:
-                    await self._store(attachment.name, pieces)
-                elif attachment.format is Format.ZIP:
-                    await self._unpack(attachment.name, pieces)
+        with await run(OpenedMail, self.house.spool, mail_id) as mail:
+            for file in await run(mail.files):
+                if file.format in SCANS:
+                    self.taken.digests.add(await self._store(file.name, file.pieces))
+                elif file.format in PACKED:
+                    await self._unpack(file)
                 else:
-                    self._leave_out(attachment.name, attachment.format)
+                    self._leave_out(file.name, file.format)
         self._make_names_distinct()
         return self.taken
 
-    async def _store(self, name: str, pieces: Iterable[bytes]) -> None:
+    async def _store(self, name: str, pieces: Callable[[], Iterable[bytes]]) -> str:
+        """Seals a file and notes it as a scan, if it is one; returns its SHA-256 in any case."""
         number = len(self.taken.stored) + 1
         place = object_name(self.case_id, self.version_id, number, "original")
-        size, digest, head = await self.house.threads.run(seal, self.house, self.key, place, pieces)
+        try:
+            size, digest, head = await self.house.threads.run(
+                lambda: seal(self.house, self.key, place, pieces())
+            )
+        except Refusal as refusal:  # uuencoded, and damaged on its way
+            self.taken.left_out.append(str(refusal))
+            return f"damaged {name}"
         kind = sniff(head, size)
         if kind not in SCANS:
             await self.house.threads.run(self.house.blobs.delete, place)
             self._leave_out(name, kind)
-            return
+            return digest
         self.taken.stored.append(
             {
                 "number": number,
@@ -116,39 +127,17 @@ class _Shelf:
                 "original_sha256": digest,
             }
         )
+        return digest
 
-    async def _unpack(self, name: str, pieces: Iterable[bytes]) -> None:
+    async def _unpack(self, file: Attachment) -> None:
         try:
-            async with self.children.room:
-                await self._unpack_in_room(name, pieces)
+            self.taken.digests.add(await self.unpacker.unpack(file))
         except ChildLost:
             if not self.last_try:
                 raise
             self.taken.left_out.append(
-                f"{name} could not be unpacked: this server lacks the memory."
+                f"{file.name} could not be unpacked: this server lacks the memory."
             )
-
-    async def _unpack_in_room(self, name: str, pieces: Iterable[bytes]) -> None:
-        with await self.house.threads.run(Memory.of, pieces) as packed:
-            try:
-                listed, _ = await self.children.run("list_members", [packed], 0)
-            except ScanRefused as refusal:
-                self.taken.left_out.append(f"{name} {refusal}")
-                return
-            for place, member in enumerate(listed["members"]):
-                await self._unpack_member(packed, place, member, name)
-
-    async def _unpack_member(
-        self, packed: Memory, place: int, member: dict[str, Any], archive: str
-    ) -> None:
-        name = safe_name(member["name"], f"file {place + 1} of {archive}")
-        try:
-            _, (out,) = await self.children.run("extract_member", [packed], 1, place=place)
-        except ScanRefused as refusal:
-            self.taken.left_out.append(f"{name} {refusal}")
-            return
-        with out:
-            await self._store(name, out.pieces())
 
     def _leave_out(self, name: str, kind: Format) -> None:
         self.taken.left_out.append(left_out(name, kind))

@@ -82,6 +82,8 @@ class MailSink:
         """The mail is over."""
         if self.held:
             self._refuse_bare()
+        if self.problem is None and not self.header_ended:
+            self._end_header(len(self.head))  # RFC 5322 2.1: a mail may be all header
 
     def _check(self, data: bytes) -> None:
         if not _line_ends_are_whole(data):
@@ -93,7 +95,7 @@ class MailSink:
     def _measure_line(self, data: bytes) -> None:
         first = data.find(b"\n")
         self.line += len(data) if first < 0 else first
-        if self.line > LONGEST_LINE:
+        if self.line > LONGEST_LINE or _has_long_line(data, first + 1):
             self._refuse(554, "5.6.0", "A line of this mail is longer than 1 MB.")
         if first >= 0:
             self.line = len(data) - data.rfind(b"\n") - 1
@@ -151,6 +153,15 @@ def _line_ends_are_whole(data: bytes) -> bool:
     if feeds[0] or returns[-1]:
         return False
     return bool(np.array_equal(returns[:-1], feeds[1:]))
+
+
+def _has_long_line(data: bytes, start: int) -> bool:
+    """Whether a line from here on is over the limit; one look passes over all lines that fit."""
+    while len(data) - start > LONGEST_LINE:
+        start = data.rfind(b"\n", start, start + LONGEST_LINE + 1) + 1
+        if start == 0:
+            return True
+    return False
 
 
 def too_large_sentence(limit: int) -> str:

@@ -1,7 +1,8 @@
 """Where each part of a mail lies, found in windows, without decoding one (RFC 2045, RFC 2046).
 
 Bounded before any library sees the mail: parts, depth and the size of each header block. An
-attached mail (message/rfc822) is one leaf: what somebody else wrote is not what this sender says.
+attached mail (message/rfc822) is one leaf, for what somebody else wrote is not what this sender says;
+its own parts hang behind it, for the files in it are sent too.
 """
 
 import email.parser
@@ -21,11 +22,20 @@ ALL_HEADERS = 1024 * 1024
 MOST_FIELDS = 2_000  # of one part; a parser takes a second over 50,000
 MOST_FALSE = 10_000  # lines that begin like a boundary and are none
 WINDOW = 1 << 20
+_CONTENT = re.compile(rb"(?im)^content-[a-z-]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_BOUNDARY = 200  # RFC 2046 5.1.1 says 70
 _DELIMITER_END = re.compile(rb"(--)?[ \t]{0,200}(?:\r\n|\n|\Z)")
 _ROOM = 512  # bytes: a whole delimiter line, blanks behind it included
 _PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
+
+
+AS_IT_IS = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 6.2: encodings that change nothing
+ATTACHED_MAIL = frozenset({"message/rfc822", "message/global"})  # RFC 6532 3.7 for the latter
+
+
+class Incomplete(Refusal):
+    """The mail's end is missing."""
 
 
 class Windows(Protocol):
@@ -46,6 +56,7 @@ class Part:
     headers: Message
     depth: int
     children: list["Part"] = field(default_factory=list)
+    mail: "Part | None" = None  # the root of an attached mail
 
     @property
     def type(self) -> str:
@@ -59,7 +70,12 @@ class Part:
     def size(self) -> int:
         return self.end - self.start
 
+    @property
+    def disposition(self) -> str:
+        return self.headers.get_content_disposition() or ""
+
     def walk(self) -> Iterator["Part"]:
+        """This part and those below it; not those of attached mails."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -95,7 +111,16 @@ class _Splitter:
         boundary = headers.get_boundary() if headers.get_content_maintype() == "multipart" else None
         if boundary and len(boundary) <= _LONGEST_BOUNDARY:
             found.children = self._children(found, boundary, depth)
+        if found.type in ATTACHED_MAIL and found.encoding in AS_IT_IS and depth < DEEPEST:
+            found.mail = self._attached_mail(found)
         return found
+
+    def _attached_mail(self, part: Part) -> Part | None:
+        """RFC 2046 5.2.1; one that is cut off, as in many a delivery report, stays one leaf."""
+        try:
+            return self.part(part.start, part.end, part.depth + 1, "text/plain")
+        except Incomplete:
+            return None
 
     def _headers(self, start: int, end: int, default_type: str) -> tuple[Message, int]:
         block = self.mail.read(start, min(end, start + HEADER_LIMIT))
@@ -130,7 +155,7 @@ class _Splitter:
             if closes:
                 return children
             begin = line_end
-        raise Refusal(
+        raise Incomplete(
             "This mail is incomplete: its end is missing. Nothing was shared. Send it once more."
         )
 
@@ -164,6 +189,11 @@ class _Splitter:
         if before.endswith(b"\r\n"):
             return at - 2
         return at - 1 if before.endswith(b"\n") else at
+
+
+def without_content_fields(block: bytes) -> bytes:
+    """A header block that says nothing about its body any more."""
+    return _CONTENT.sub(b"", block)
 
 
 def readable(block: bytes) -> bytes:

@@ -2,21 +2,25 @@
 
 The body of every leaf that is no text is replaced by a stub, so that mail-parser can read
 headers, texts and addresses of a 150 MB mail. Attached mails become stubs too: it would mix what
-somebody else wrote into our text. Part references that a sender planted mean nothing to us: leaves
-are matched by their order, not by a header.
+somebody else wrote into our text. Texts are decoded here and handed on as UTF-8: mail-parser knows
+only the charsets that label themselves rightly. Part references that a sender planted mean nothing
+to us: leaves are matched by their order, not by a header.
 """
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mailparser
 
-from inbound.mail.parts import Part, Windows, readable
+from inbound.mail import uuencode
+from inbound.mail.charsets import readable_text
+from inbound.mail.decoding import decoded
+from inbound.mail.parts import AS_IT_IS, Part, Windows, readable, without_content_fields
 from inbound.mail.text import text_of_html
+from inbound.mail.texts import is_said
 from inbound.mail.words import decoded_words
 
 LARGEST_TEXT = 256 * 1024
-_CONTENT = re.compile(rb"(?im)^content-[a-z-]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
 _STUB = b"Content-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n"
 
 
@@ -60,21 +64,38 @@ def skeleton(mail: Windows, part: Part) -> bytes:
         mark = b"--" + str(part.headers.get_boundary()).encode()
         inner = b"".join(mark + b"\r\n" + skeleton(mail, child) for child in part.children)
         return b"%b%b%b--\r\n" % (block, inner, mark)
-    if _is_our_text(part):
-        return block + _begin_of(mail, part) + b"\r\n"
+    if is_said(mail, part):
+        head = b"Content-Type: %b; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+        return (
+            head % part.type.encode()
+            + without_content_fields(block)
+            + _text_of(mail, part)
+            + b"\r\n"
+        )
     # Not its own type: a parser would go into an attached mail and take its text for ours.
-    return _STUB + _CONTENT.sub(b"", block) + b"stub\r\n"
+    return _STUB + without_content_fields(block) + b"stub\r\n"
 
 
-def _is_our_text(part: Part) -> bool:
-    text = part.type in ("text/plain", "text/html") and not part.headers.get_filename()
-    return text and part.headers.get_content_disposition() != "attachment"
+def _text_of(mail: Windows, part: Part) -> bytes:
+    """The begin of a text as UTF-8, without the files that were written into it (uuencode)."""
+    end = part.end
+    if part.type == "text/plain" and part.encoding in AS_IT_IS:
+        found = uuencode.blocks(mail, part.start, part.end)
+        end = found[0].block_start if found else end
+    plain = Part(part.header_start, part.start, end, part.headers, part.depth)
+    data = b"".join(_begin_of(mail, plain))
+    if len(data) > LARGEST_TEXT:  # between lines: half a character would spoil the rest
+        data = data[: data.rfind(b"\n", 0, LARGEST_TEXT) + 1 or LARGEST_TEXT]
+    return readable_text(data, part.headers.get_content_charset()).encode()
 
 
-def _begin_of(mail: Windows, part: Part) -> bytes:
-    body = mail.read(part.start, min(part.end, part.start + LARGEST_TEXT))
-    # Between lines: half a character or half a group of digits would spoil the rest.
-    return body if len(body) == part.size else body[: body.rfind(b"\n") + 1 or len(body)]
+def _begin_of(mail: Windows, part: Part) -> Iterator[bytes]:
+    size = 0
+    for piece in decoded(mail, part):
+        yield piece
+        size += len(piece)
+        if size > LARGEST_TEXT:
+            return
 
 
 def _is_invitation(part: Part) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from inbound.scans import archive, glb
+from inbound.scans import archive, glb, tnef
 from inbound.scans.frame import Arch, case_frame
 from inbound.scans.picture import Part, triptych
 from inbound.scans.prepare import prepare
@@ -16,6 +16,8 @@ from inbound.scans.roles import Role
 from inbound.scans.sniff import Format
 
 PICTURE = (1200, 675)
+# How files that hold files are read: each module lists its members and extracts one.
+_UNPACKERS: dict[str, Any] = {Format.ZIP: archive, Format.TNEF: tnef}
 Job = Callable[[list[memoryview], list[BinaryIO], dict[str, Any]], dict[str, Any]]
 
 
@@ -35,19 +37,20 @@ def prepare_scan(
 
 
 def list_members(
-    inputs: list[memoryview], _outputs: list[BinaryIO], _arguments: dict[str, Any]
+    inputs: list[memoryview], _outputs: list[BinaryIO], arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """The directory of an archive, checked."""
-    found = archive.members(_file(inputs[0]))
+    """What is packed in a file, checked; `format` says how."""
+    found = _UNPACKERS[arguments["format"]].members(_file(inputs[0]))
     return {"members": [{"name": m.name, "refused": m.refused} for m in found]}
 
 
 def extract_member(
     inputs: list[memoryview], outputs: list[BinaryIO], arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """One member of an archive, by its place in `list_members`."""
-    member = archive.members(_file(inputs[0]))[arguments["place"]]
-    return {"size": archive.extract(_file(inputs[0]), member, outputs[0])}
+    """One packed file, by its place in `list_members`."""
+    unpacker = _UNPACKERS[arguments["format"]]
+    member = unpacker.members(_file(inputs[0]))[arguments["place"]]
+    return {"size": unpacker.extract(_file(inputs[0]), member, outputs[0])}
 
 
 def draw_case(

@@ -27,7 +27,10 @@ class Format(StrEnum):
     GLB = "GLB"
     RAR = "RAR"
     SEVENZIP = "7-Zip"
+    TNEF = "winmail.dat"
     XML = "XML"
+    MAIL = "mail"  # an attached mail, told by its part and not by its bytes
+    YENC = "yEnc"  # told by the text it stands in
     EMPTY = "empty"
     OTHER = "other"
 
@@ -39,6 +42,7 @@ _MAGIC = {
     b"PK\x05\x06": Format.ZIP,  # an archive without members
     b"Rar!\x1a\x07": Format.RAR,
     b"7z\xbc\xaf\x27\x1c": Format.SEVENZIP,
+    b"\x78\x9f\x3e\x22": Format.TNEF,
     b"glTF": Format.GLB,
     b"ply\n": Format.PLY,
     b"ply\r": Format.PLY,

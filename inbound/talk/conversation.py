@@ -20,7 +20,7 @@ from inbound.mail.skeleton import Contents
 from inbound.talk.grammar import find_order_below, first_line, read_order
 from store.errors import CommandRefused
 from store.house import House
-from store.model import Case, CaseState, Mail, MailState, Member
+from store.model import LIVE_CASES, Case, CaseState, Mail, MailState, Member
 from store.records import access, audit, cases, labs, mails, outbox
 
 
@@ -36,6 +36,7 @@ class Talk:
     left_out: list[str]  # a sentence for each attached file that is no scan
     has_scans: bool
     now: int
+    known: str = ""  # what names the attached scans, where the case holds all of them already
 
 
 async def converse(talk: Talk, case: Case | None) -> None:
@@ -57,6 +58,9 @@ async def converse(talk: Talk, case: Case | None) -> None:
             return
     except CommandRefused as refusal:
         await _answer(talk, case, "refused", {"heading": "Not done", "sentences": [str(refusal)]})
+        return
+    if case is not None and talk.known and case.state in LIVE_CASES:
+        await _say_already_here(talk, case)
         return
     await _answer(talk, case, "help", _help(talk, case))
 
@@ -197,10 +201,12 @@ async def _answer(
     outcome: str,
     context: dict[str, Any],
     thread: Case | None = None,
+    once: str = "",
 ) -> None:
     """Writes the letter, the line in the trail and the mail's end.
 
-    `thread` is the case whose conversation the letter belongs to, where the letter is about none.
+    `thread` is the case whose conversation the letter belongs to, where the letter is about none;
+    `once` names what is said one time only.
     """
     facts = await case_facts(talk.connection, case, talk.now) if case else None
     draft = reply_letter(
@@ -219,7 +225,7 @@ async def _answer(
             person_id=person.id if person.address == talk.member.address else None,
             thread=[*thread.thread, *draft.thread],
         )
-    await outbox.write(talk.connection, draft, talk.house.settings.domain, talk.now)
+    await outbox.write(talk.connection, draft, talk.house.settings.domain, talk.now, once)
     await audit.record(
         talk.connection,
         talk.now,
@@ -231,6 +237,23 @@ async def _answer(
     )
     case_id = case.id if case else None
     await mails.settle(talk.connection, talk.mail.id, MailState.DONE, outcome, case_id)
+
+
+async def _say_already_here(talk: Talk, case: Case) -> None:
+    """The same scans once more: said once, and nothing is done."""
+    waits = "They wait for a reviewer: reply with the address on the first line."
+    again = (
+        "RESEND sends the reviewers their link once more. To show the scans to somebody else, send"
+        " them in a new mail with that person's address in the subject."
+    )
+    sentences = [
+        f"These scans are in {case.name} (#{case.public_id}) already. Nothing was done and nobody was"
+        " told.",
+        waits if case.state is CaseState.WAITING else again,
+    ]
+    context = {"heading": "Already here", "sentences": sentences}
+    once = f"already here|{case.id}|{talk.known}"
+    await _answer(talk, case, "already here", context, once=once)
 
 
 def _help(talk: Talk, case: Case | None) -> dict[str, Any]:

@@ -37,3 +37,15 @@ class Blobs(Protocol):
     def delete(self, name: str) -> None:
         """It is not an error if the object does not exist: a step may run twice."""
         ...
+
+    def sweep_unfinished(self, older_than_seconds: float) -> int:
+        """Removes what was begun so long ago and never committed; returns how many there were."""
+        ...
+
+    def check(self) -> None:
+        """Looks at a start whether objects would be safe here. Raises SettingsError."""
+        ...
+
+    def close(self) -> None:
+        """Ends the waiting for an outage to pass; nothing can be asked any more."""
+        ...

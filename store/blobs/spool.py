@@ -5,12 +5,13 @@ file and folder are synced, which is what lets the door say 250. Methods block.
 """
 
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 from store.blobs.folder import FolderWriting, sync_folder
-from store.blobs.keys import WRAPPED, Keys
+from store.blobs.keys import KEY, WRAPPED, Keys
 from store.blobs.sealed import SealedReader, SealedWriter
 from store.errors import NotFound
 
@@ -42,6 +43,15 @@ class Spool:
         except FileNotFoundError:
             raise NotFound(f"The mail {mail_id} is no longer in the spool.") from None
 
+    def scratch(self, pieces: Iterable[bytes]) -> "Scratch":
+        """What was unpacked from a mail, to be read in windows, in a file without a name."""
+        file = tempfile.TemporaryFile(dir=self.root)  # noqa: SIM115 -- Scratch closes it
+        try:
+            return Scratch(file, pieces)
+        except BaseException:
+            file.close()
+            raise
+
     def discard(self, mail_id: str) -> None:
         (self.root / f"{mail_id}.sealed").unlink(missing_ok=True)
 
@@ -62,6 +72,30 @@ class Spool:
     def free_bytes(self) -> int:
         disk = os.statvfs(self.root)
         return disk.f_bavail * disk.f_frsize
+
+
+class Scratch(SealedReader):
+    """Bytes under a key that is nowhere written down. Use it in a `with`: they go with it."""
+
+    def __init__(self, file: IO[bytes], pieces: Iterable[bytes]) -> None:
+        self.file = file
+        key = os.urandom(KEY)
+        writer = SealedWriter(file, key, "scratch")
+        for piece in pieces:
+            writer.write(piece)
+        writer.finish()
+        file.flush()
+        stored = os.fstat(file.fileno()).st_size
+        super().__init__(self._read_at, stored, key, "scratch")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def _read_at(self, start: int, end: int) -> bytes:
+        return os.pread(self.file.fileno(), end - start, start)
 
 
 class SpoolWriting:

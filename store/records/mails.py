@@ -36,7 +36,8 @@ async def accept_all(
     """Writes the rows of mails: RECEIVED and due at once, or DUPLICATE of one that came before.
 
     The same mail is one with the same Message-ID, author, recipients and body bytes: a relay that
-    tries again may add trace lines to the header. Mails without a Message-ID are never the same.
+    tries again may add trace lines to the header. Mails without a Message-ID are never the same,
+    unless both were fetched from a mailbox, where the header stays as it is too.
     """
     before = await _same_mails(connection, arrivals)
     rows = [_row(arrival, before) for arrival in arrivals]
@@ -69,6 +70,22 @@ async def settle(
     if case_id:
         values["case_id"] = case_id
     await connection.execute(sa.update(mails).where(mails.c.id == mail_id).values(**values))
+
+
+async def belongs(connection: AsyncConnection, mail_id: str, case_id: str) -> None:
+    """Notes the case that a mail has become, while the work on it goes on."""
+    await connection.execute(sa.update(mails).where(mails.c.id == mail_id).values(case_id=case_id))
+
+
+async def note_files(connection: AsyncConnection, mail_id: str, digests: list[str]) -> None:
+    """Notes the SHA-256 of each scan or archive as it was sent, by which it is known again."""
+    await connection.execute(sa.update(mails).where(mails.c.id == mail_id).values(files=digests))
+
+
+async def files_of_case(connection: AsyncConnection, case_id: str) -> dict[str, list[str] | None]:
+    """By mail: what `note_files` has noted for a case, None where its files are not taken yet."""
+    question = sa.select(mails.c.id, mails.c.files).where(mails.c.case_id == case_id)
+    return {row.id: row.files for row in await connection.execute(question)}
 
 
 async def work_again(connection: AsyncConnection, mail_id: str, now: int) -> None:
@@ -105,9 +122,10 @@ async def kept_in_spool(connection: AsyncConnection) -> set[str]:
 
 def _row(arrival: Arrival, before: dict[_Sameness, str]) -> dict[str, Any]:
     """The row of a mail; from then on the next one of the same batch may be its duplicate."""
-    same = _sameness(arrival.message_id, arrival.author, arrival.body_sha256, arrival.recipients)
-    first = before.get(same) if arrival.message_id else None
-    before.setdefault(same, arrival.id)
+    same = _sameness(**arrival.__dict__)
+    first = before.get(same) if same else None
+    if same:
+        before.setdefault(same, arrival.id)
     return {
         **arrival.__dict__,
         "state": MailState.DUPLICATE if first else MailState.RECEIVED,
@@ -119,16 +137,33 @@ def _row(arrival: Arrival, before: dict[_Sameness, str]) -> dict[str, Any]:
 async def _same_mails(
     connection: AsyncConnection, arrivals: Sequence[Arrival]
 ) -> dict[_Sameness, str]:
+    """What of these came before, by what makes a mail the same."""
     message_ids = {arrival.message_id for arrival in arrivals} - {""}
-    if not message_ids:
+    headers = {a.header_sha256 for a in arrivals if a.source and not a.message_id}
+    alike: list[sa.ColumnElement[bool]] = []
+    if message_ids:
+        alike.append(mails.c.message_id.in_(message_ids))
+    if headers:
+        alike.append(sa.and_(mails.c.message_id == "", mails.c.header_sha256.in_(headers)))
+    if not alike:
         return {}
-    columns = (mails.c.id, mails.c.message_id, mails.c.author, mails.c.body_sha256)
-    question = sa.select(*columns, mails.c.recipients).where(
-        mails.c.message_id.in_(message_ids),
-        mails.c.state.not_in([MailState.DUPLICATE, MailState.DEAD]),
-    )
-    return {_sameness(*facts): mail_id for mail_id, *facts in await connection.execute(question)}
+    ended = [MailState.DUPLICATE, MailState.DEAD]
+    question = sa.select(mails).where(sa.or_(*alike), mails.c.state.not_in(ended))
+    found = (await connection.execute(question)).mappings()
+    by_sameness = {_sameness(**row): str(row["id"]) for row in found}
+    return {same: mail_id for same, mail_id in by_sameness.items() if same}
 
 
-def _sameness(message_id: str, author: str, body: str, recipients: list[str]) -> _Sameness:
-    return message_id, author, body, tuple(sorted(recipients))
+def _sameness(
+    message_id: str,
+    author: str,
+    body_sha256: str,
+    header_sha256: str,
+    recipients: list[str],
+    source: str | None,
+    **_others: object,
+) -> _Sameness | None:
+    if not message_id and not source:
+        return None
+    known_by = message_id or header_sha256
+    return known_by, author, body_sha256, tuple(sorted(recipients))

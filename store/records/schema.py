@@ -76,6 +76,7 @@ mails = sa.Table(
     sa.Column("case_id", sa.Text, nullable=True, index=True),
     sa.Column("duplicate_of", sa.Text, sa.ForeignKey("mails.id"), nullable=True),
     sa.Column("source", sa.Text, nullable=True, unique=True),
+    sa.Column("files", Json, nullable=True),
     _text("outcome"),
     *_work(),
 )

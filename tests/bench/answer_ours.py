@@ -36,7 +36,7 @@ class Bench(Receiver):
 
 
 async def _work(house: House, children: Children, mail_id: str) -> None:
-    assert await read_mail(house, mail_id)
+    assert await read_mail(house, children, mail_id)
     await take_files(house, children, mail_id)
     case_id = case_id_of(mail_id)
     version_id = derived_id("version", mail_id)

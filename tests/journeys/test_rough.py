@@ -163,10 +163,25 @@ async def test_files_that_are_no_scans_are_named_at_once(running: Running) -> No
 async def test_scans_in_a_reply_are_not_dropped_without_a_word(running: Running) -> None:
     await running.postman.send(mail(SUBJECT, "", FILES))
     answer = await running.inbox.letter("answer")
-    again = mail(f"Re: {SUBJECT}", "new version", FILES, to=str(answer["Reply-To"]))
+    new = {"v2.stl": jaw_stl(triangles=3_000), **FILES}
+    again = mail(f"Re: {SUBJECT}", "new version", new, to=str(answer["Reply-To"]))
     await running.postman.send(again)
     notice = await running.inbox.letter("notice")
     assert "Send them in a new mail" in text_of(notice)
+
+
+async def test_the_same_scans_in_replies_are_answered_once(running: Running) -> None:
+    await running.postman.send(mail(SUBJECT, "", FILES))
+    answer = await running.inbox.letter("answer")
+    for _ in range(2):
+        again = mail(f"Re: {SUBJECT}", "as attached", FILES, to=str(answer["Reply-To"]))
+        await running.postman.send(again)
+        await running.all_done()
+    await running.postman.send(reply(answer, "STATUS"))
+    await running.inbox.letter("transcript")
+    notices = [one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "notice"]
+    assert len(notices) == 1
+    assert "Already here" in text_of(notices[0])
 
 
 async def test_the_same_scans_with_a_new_note_are_a_new_case(running: Running) -> None:

@@ -1,0 +1,87 @@
+"""The bytes of a part, decoded in constant memory (RFC 2045 6): a megabyte of it at a time."""
+
+import binascii
+import quopri
+import re
+from collections.abc import Iterator
+
+import pybase64
+
+from inbound.mail.parts import WINDOW, Part, Windows
+
+_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+
+
+def decoded(mail: Windows, part: Part) -> Iterator[bytes]:
+    """The bytes of a part, in pieces of about a megabyte."""
+    if part.encoding == "base64":
+        return _base64(mail, part)
+    if part.encoding == "quoted-printable":
+        return _quoted_printable(mail, part)
+    return _windows(mail, part.start, part.end)  # 7bit, 8bit, binary: RFC 2045 6.2
+
+
+def _windows(mail: Windows, start: int, end: int) -> Iterator[bytes]:
+    while start < end:
+        stop = min(end, (start // WINDOW + 1) * WINDOW)
+        yield mail.read(start, stop)
+        start = stop
+
+
+def _base64(mail: Windows, part: Part) -> Iterator[bytes]:
+    carried = b""
+    for lines in _whole_lines(mail, part):
+        digits = carried + lines.translate(None, b"\r\n")
+        try:
+            piece = pybase64.b64decode(digits[: len(digits) & ~3], validate=True)
+        except binascii.Error:
+            digits = carried + _digits_among(lines)
+            piece = _decode(digits[: len(digits) & ~3])
+        yield piece
+        carried = digits[len(digits) & ~3 :]
+    yield _decode(carried)
+
+
+def _whole_lines(mail: Windows, part: Part) -> Iterator[bytes]:
+    carried = b""
+    for window in _windows(mail, part.start, part.end):
+        text = carried + window
+        cut = text.rfind(b"\n") + 1 or len(text)
+        yield text[:cut]
+        carried = text[cut:]
+    yield carried
+
+
+def _digits_among(lines: bytes) -> bytes:
+    """The base64 digits; a line that a gateway wrote in between ("scanned by …") is left out."""
+    stripped = (line.strip() for line in lines.splitlines())
+    return b"".join(line for line in stripped if _BASE64_LINE.fullmatch(line))
+
+
+def _decode(digits: bytes) -> bytes:
+    try:
+        return pybase64.b64decode(digits, validate=True)
+    except binascii.Error:
+        return b"".join(_decode_run(run) for run in digits.split(b"="))
+
+
+def _decode_run(run: bytes) -> bytes:
+    """Digits whose padding is missing, or stands in their middle; a lone last digit says nothing."""
+    whole = run[: len(run) - (len(run) % 4 == 1)]
+    return pybase64.b64decode(whole + b"=" * (-len(whole) % 4))
+
+
+def _quoted_printable(mail: Windows, part: Part) -> Iterator[bytes]:
+    carried = b""
+    for window in _windows(mail, part.start, part.end):
+        text = carried + window
+        cut = text.rfind(b"\n") + 1 or _outside_of_escape(text)
+        carried = text[cut:]
+        yield quopri.decodestring(text[:cut])
+    yield quopri.decodestring(carried)
+
+
+def _outside_of_escape(text: bytes) -> int:
+    """Where a text without line ends may be cut: anywhere but within "=4A". Memory stays bounded."""
+    at = text.rfind(b"=", max(0, len(text) - 2))
+    return at if at >= 0 else len(text)
