@@ -39,7 +39,7 @@ class Attachment:
     block: uuencode.Block | None = None
 
     def pieces(self) -> Iterator[bytes]:
-        """Its bytes, in pieces of about a megabyte."""
+        """Its bytes, piece by piece."""
         if self.block:
             return uuencode.decoded(self.mail, self.block)
         return decoded(self.mail, self.part)

@@ -1,19 +1,22 @@
-"""The bytes of a part, decoded in constant memory (RFC 2045 6): a megabyte of it at a time."""
+"""The bytes of a part, decoded in constant memory (RFC 2045 6), piece by piece."""
 
 import binascii
 import quopri
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pybase64
 
-from inbound.mail.parts import WINDOW, Part, Windows
+from inbound.mail.parts import Part, Windows
 
+_PIECE = 1 << 18  # a quarter of a sealed chunk: half a dozen copies of it are alive at once
+_NARROWEST = 62  # of a base64 line with its end for which the fast way pays
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
 def decoded(mail: Windows, part: Part) -> Iterator[bytes]:
-    """The bytes of a part, in pieces of about a megabyte."""
+    """The bytes of a part, in pieces of about 200 KB."""
     if part.encoding == "base64":
         return _base64(mail, part)
     if part.encoding == "quoted-printable":
@@ -23,7 +26,7 @@ def decoded(mail: Windows, part: Part) -> Iterator[bytes]:
 
 def _windows(mail: Windows, start: int, end: int) -> Iterator[bytes]:
     while start < end:
-        stop = min(end, (start // WINDOW + 1) * WINDOW)
+        stop = min(end, (start // _PIECE + 1) * _PIECE)
         yield mail.read(start, stop)
         start = stop
 
@@ -31,7 +34,7 @@ def _windows(mail: Windows, start: int, end: int) -> Iterator[bytes]:
 def _base64(mail: Windows, part: Part) -> Iterator[bytes]:
     carried = b""
     for lines in _whole_lines(mail, part):
-        digits = carried + lines.translate(None, b"\r\n")
+        digits = carried + _without_line_ends(lines)
         try:
             piece = pybase64.b64decode(digits[: len(digits) & ~3], validate=True)
         except binascii.Error:
@@ -40,6 +43,17 @@ def _base64(mail: Windows, part: Part) -> Iterator[bytes]:
         yield piece
         carried = digits[len(digits) & ~3 :]
     yield _decode(carried)
+
+
+def _without_line_ends(lines: bytes) -> bytes:
+    """Lines of equal length, as programs write them, lose two columns: twice as fast as a search."""
+    width = lines.find(b"\n") + 1
+    if width < _NARROWEST or len(lines) % width:
+        return lines.translate(None, b"\r\n")
+    table = np.frombuffer(lines, np.uint8).reshape(-1, width)
+    if not (table[:, -2] == 13).all() or not (table[:, -1] == 10).all():
+        return lines.translate(None, b"\r\n")
+    return table[:, :-2].tobytes()
 
 
 def _whole_lines(mail: Windows, part: Part) -> Iterator[bytes]:

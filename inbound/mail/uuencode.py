@@ -86,7 +86,7 @@ def blocks(mail: Windows, start: int, end: int) -> list[Block]:
 
 
 def decoded(mail: Windows, block: Block) -> Iterator[bytes]:
-    """The bytes of a file, in pieces of about a megabyte.
+    """The bytes of a file, piece by piece.
 
     Raises:
         Refusal: its end is missing, or (once that piece is reached) a line of it is damaged.

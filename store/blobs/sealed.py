@@ -40,18 +40,27 @@ class SealedWriter:
         sink.write(self.prefix)
 
     def write(self, data: bytes | memoryview) -> None:
-        self.buffer += data
-        self.size += len(data)
-        # A full chunk waits until more comes: only then is it known not to be the last.
-        while len(self.buffer) > CHUNK:
-            self._seal(bytes(self.buffer[:CHUNK]), last=False)
-            del self.buffer[:CHUNK]
+        view = memoryview(data)
+        self.size += len(view)
+        if self.buffer:
+            missing = CHUNK - len(self.buffer)
+            self.buffer += view[:missing]
+            view = view[missing:]
+            # A full chunk waits until more comes: only then is it known not to be the last.
+            if not view:
+                return
+            self._seal(self.buffer, last=False)
+            self.buffer.clear()
+        while len(view) > CHUNK:
+            self._seal(view[:CHUNK], last=False)
+            view = view[CHUNK:]
+        self.buffer += view
 
     def finish(self) -> None:
-        self._seal(bytes(self.buffer), last=True)
+        self._seal(self.buffer, last=True)
         self.buffer.clear()
 
-    def _seal(self, chunk: bytes, *, last: bool) -> None:
+    def _seal(self, chunk: bytearray | memoryview, *, last: bool) -> None:
         nonce = _nonce(self.prefix, self.number, last=last)
         self.sink.write(self.cipher.encrypt(nonce, chunk, self.name))
         self.number += 1

@@ -4,13 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import answer_45mb, receive
+from tests.bench import answer_45mb, receive, split
 
 ROWS = {
     "answer-45mb": answer_45mb.measure,
     "receive-60mb": receive.measure_large,
     "receive-2000x5kb": receive.measure_small,
     "receive-20x60mb": receive.measure_many,
+    "split-60mb": split.measure,
 }
 OUT = Path("build/bench.json")
 
