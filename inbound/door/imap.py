@@ -29,6 +29,8 @@ CLOSING = 30.0  # seconds
 RECIPIENTS = 10
 PEER = "imap"
 PROCESSED, REFUSED = "Processed", "Refused"
+# Too large, or not a mail (RFC 3463 3.4, 3.7); who may write, and to whom, is answered by silence.
+_FAULTS = ("5.3.", "5.6.")
 _AT_ONCE = 500  # places asked for in one question
 # Whom a mail was for: what the provider wrote when it delivered, then what the sender wrote.
 _TO = (b"delivered-to", b"x-original-to", b"envelope-to", b"to", b"cc")
@@ -89,20 +91,25 @@ class ImapDoor:
 
     def _serve(self, mailbox: Mailbox) -> None:
         while not self.stopping.is_set():
-            self._take_all(mailbox)
-            mailbox.wait(self.stopping)
+            # What came meanwhile was announced in the middle of other commands: IDLE would not say it.
+            if not self._take_all(mailbox):
+                mailbox.wait(self.stopping)
 
-    def _take_all(self, mailbox: Mailbox) -> None:
+    def _take_all(self, mailbox: Mailbox) -> int:
+        """Takes what is there; returns how many mails have left the folder."""
+        moved = 0
         uids = mailbox.look()
         for first in range(0, len(uids), _AT_ONCE):
             some = uids[first : first + _AT_ONCE]
             known = self._on_loop(self._known([mailbox.source(uid) for uid in some]))
             for uid in some:
                 if self.stopping.is_set():
-                    return
+                    return moved
                 folder = PROCESSED if mailbox.source(uid) in known else self._take(mailbox, uid)
                 if folder:
                     mailbox.move([uid], folder)
+                    moved += 1
+        return moved
 
     def _take(self, mailbox: Mailbox, uid: int) -> str | None:
         """Takes one mail; returns the folder it belongs into now, None where it stays or is gone."""
@@ -119,7 +126,7 @@ class ImapDoor:
             log.info("mail refused", source=mailbox.source(uid), reply=refusal.reply[:9])
             if refusal.code < 500:
                 return None  # the next look finds it again
-            if arriving:
+            if arriving and refusal.enhanced.startswith(_FAULTS):
                 self._on_loop(self._explain(arriving, mailbox.source(uid), refusal))
             return REFUSED
         finally:

@@ -24,6 +24,7 @@ WINDOW = 4 << 20
 TIMEOUT = SocketTimeout(connect=20, read=60)  # seconds
 # RFC 2177 says 29 minutes, but providers and address translation cut idle connections earlier.
 IDLE_RENEWED = 300.0  # seconds
+_SOONEST = 0.9  # seconds of waiting for news that do not come
 POLL = 30.0  # seconds between two looks where IDLE is missing
 LOST = (IMAPClientError, imaplib.IMAP4.error, OSError, EOFError)  # what a lost connection raises
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -146,8 +147,12 @@ class Mailbox:
         self.client.idle()
         deadline = time.monotonic() + IDLE_RENEWED
         while not stopping.is_set() and time.monotonic() < deadline:
+            asked = time.monotonic()
             if self.client.idle_check(timeout=1):
                 break
+            # imapclient says "nothing new" at once, and for ever, where the connection has ended.
+            if time.monotonic() - asked < _SOONEST:
+                raise ConnectionResetError
         self.client.idle_done()
 
     def _prefix(self) -> str:

@@ -72,6 +72,8 @@ class MailSink:
             data, self.held = data[:-1], b"\r"
         self.size += len(data)
         if self.size > self.limit:
+            if not self.header_ended:  # whose mail it is can be said all the same
+                self._keep_header(data)
             self._refuse(552, "5.3.4", too_large_sentence(self.limit))
         if self.problem is None:
             self._check(data)
