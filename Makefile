@@ -1,9 +1,10 @@
 # Every task is one word. `make demo` and `make test` do all their own set-up.
 PYTHON ?= python3
+SECONDS ?= 300
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench judges web lock clean
+.PHONY: help demo test lint bench judges fuzz web lock clean
 
 help:
 	@echo "make demo    try it: mails itself a case, shows the letters and the page"
@@ -11,6 +12,7 @@ help:
 	@echo "make lint    ruff, mypy, tsc"
 	@echo "make bench   the speed and memory table (ONLY=name for one row)"
 	@echo "make judges  the long runs: kill -9 at random moments, at full length"
+	@echo "make fuzz    the parsers against a kept corpus (SECONDS=300)"
 	@echo "make web     rebuild the viewer's bundle (needs Node)"
 	@echo "make lock    pin the versions of all packages anew"
 
@@ -31,11 +33,15 @@ lint: $(VENV)/.installed-dev
 	cd viewer/web && npm ci --ignore-scripts --no-audit --no-fund && npm run check
 
 bench: $(VENV)/.installed-dev
+	@deploy/packages.sh test
 	$(BIN)/python -m tests.bench $(ONLY)
 
 judges: $(VENV)/.installed-dev
 	@deploy/packages.sh test
 	SCANPOST_LONG_RUNS=1 $(BIN)/python -m pytest tests/judges -s
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 web:
 	cd viewer/web && npm ci --ignore-scripts --no-audit --no-fund && npm run check && npm run build

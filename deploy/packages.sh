@@ -21,6 +21,12 @@ if [ "${1:-demo}" = test ]; then
     need chromium chromium fonts-dejavu-core
     need node nodejs
     need npm npm
+    # Debian keeps these out of the path of ordinary users.
+    PATH="$PATH:/usr/sbin"
+    need postfix postfix
+    need dovecot dovecot-imapd
+    need swaks swaks
+    need openssl openssl
 fi
 
 [ -z "$missing" ] && exit 0

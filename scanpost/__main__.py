@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "demo": "Try it: mail yourself a case and look at it.",
     "lab": "Labs: add, list.",
     "account": "Members of labs: add, list, disable.",
+    "receive": "Take in a mail from a file.",
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.clock import DAY, MINUTE
+from store.clock import DAY, MINUTE, SECOND
 from store.engine import Engine, Standing
 from store.house import House
 from store.model import LetterDraft
@@ -26,20 +26,25 @@ log = structlog.get_logger()
 class Sweep:
     house: House
     engine: Engine
-    forgot_at: int = 0
+    tidied_at: int = 0
+    tidying: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Sweeps until cancelled; an error of one sweep is logged, and the next one comes."""
-        while True:
-            self.house.poked.clear()
-            try:
-                await self.once(self.house.clock.now())
-            except Exception:
-                log.exception("sweep failed")
-            # Not wait_for: in Python 3.11 it swallows a cancellation that comes with a poke.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE):
-                    await self.house.poked.wait()
+        try:
+            while True:
+                self.house.poked.clear()
+                try:
+                    await self.once(self.house.clock.now())
+                except Exception:
+                    log.exception("sweep failed")
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes with a poke.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSE):
+                        await self.house.poked.wait()
+        finally:
+            if self.tidying:
+                self.tidying.cancel()
 
     async def once(self, now: int) -> int:
         """Starts, resumes or gives up whatever is due; returns how many rows are."""
@@ -47,10 +52,21 @@ class Sweep:
             rows = await work.due(connection, now)
         for row in rows:
             await self._move(row, now)
-        if now - self.forgot_at > DAY:
-            self.forgot_at = now
-            await self.engine.forget_old()
+        if now - self.tidied_at > DAY:
+            self.tidied_at = now
+            self.tidying = asyncio.create_task(self._tidy())
         return len(rows)
+
+    async def _tidy(self) -> None:
+        """Once a day, beside the sweep: an object store that is down must not hold it up."""
+        try:
+            await self.engine.forget_old()
+            blobs = self.house.blobs
+            left = await self.house.threads.run(blobs.sweep_unfinished, DAY / SECOND)
+        except Exception:
+            log.exception("tidying failed")
+        else:
+            log.info("tidied", unfinished_objects=left)
 
     async def _move(self, row: Due, now: int) -> None:
         standing = await self.engine.standing(row.kind, row.id, row.flow_id)

@@ -72,3 +72,20 @@ def test_a_lost_master_key_is_not_replaced(scanpost, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "is missing" in result.stderr
     assert not (tmp_path / "data" / "master.key").exists()
+
+
+def test_a_mail_is_taken_in_from_a_file(scanpost, tmp_path: Path) -> None:
+    scanpost("account", "add", "anna@lab.example", "--company", "Acme")
+    file = tmp_path / "a.eml"
+    file.write_text("From: anna@lab.example\nSubject: LIST\nMessage-ID: <1@x>\n\nLIST\n")
+    assert scanpost("receive", str(file)).stdout.startswith("Taken as ")
+    assert len(list((tmp_path / "data" / "spool").glob("*.sealed"))) == 1
+    again = scanpost("receive", str(file))  # the same mail once more is the same mail
+    assert again.returncode == 0
+    assert len(list((tmp_path / "data" / "spool").glob("*.sealed"))) == 1
+    file.write_text("From: eve@evil.example\n\nLIST\n")
+    refused = scanpost("receive", str(file))
+    assert refused.returncode == 1
+    assert "a.eml was not taken: eve@evil.example is not a member" in refused.stderr
+    wrong = scanpost("receive", str(file), "--to", "share@elsewhere.example")
+    assert "is not at this server" in wrong.stderr

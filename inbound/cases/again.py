@@ -16,6 +16,7 @@ from store.house import House
 from store.records import mails
 
 SCANS = frozenset({Format.STL, Format.PLY, Format.OBJ})
+DAMAGED = ""  # in the place of a digest: equal to no other, and never noted
 SHAREABLE = SCANS | PACKED  # what makes a mail a share
 
 
@@ -30,7 +31,7 @@ async def fingerprint_in(house: House, case_id: str, files: Sequence[Attachment]
             theirs |= await house.threads.run(_digests_in_spool, house, mail_id)
         else:
             theirs |= set(digests)
-    if not ours or not ours <= theirs:
+    if not ours or DAMAGED in ours or not ours <= theirs:
         return ""
     return hashlib.sha256("".join(sorted(ours)).encode()).hexdigest()
 
@@ -45,8 +46,8 @@ def _digest(file: Attachment) -> str:
     try:
         for piece in file.pieces():
             digest.update(piece)
-    except Refusal:  # damaged: equal to no other
-        return f"damaged {file.name}"
+    except Refusal:
+        return DAMAGED
     return digest.hexdigest()
 
 

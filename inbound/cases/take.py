@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from inbound.cases.again import SCANS
+from inbound.cases.again import DAMAGED, SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import seal
 from inbound.cases.unpack import PACKED, Unpacker
@@ -28,7 +28,8 @@ _LEFT_OUT = {
     Format.GLB: "is a GLB file. Export it as STL, PLY or OBJ and send it again.",
     Format.DICOM: f"is a DICOM file. {_NOT_SHARED}",
     Format.PDF: f"is a PDF. {_NOT_SHARED}",
-    Format.MAIL: "is a mail without files. It was left out.",
+    Format.MAIL: "was searched for files, and none was found. It was left out; if a scan should be in"
+    " it, attach the scan itself.",
     Format.YENC: "is encoded as yEnc, which mail programs cannot read. Attach the file and send it"
     " again.",
     Format.EMPTY: "is empty. Export it again and send it in a new mail.",
@@ -64,7 +65,7 @@ async def take_files(house: House, children: Children, mail_id: str) -> None:
     async with house.database.write() as connection:
         now = house.clock.now()
         await cases.add_version(connection, case_id, mail_id, now, taken.left_out, taken.stored)
-        await mails.note_files(connection, mail_id, sorted(taken.digests))
+        await mails.note_files(connection, mail_id, sorted(taken.digests - {DAMAGED}))
 
 
 class _Shelf:
@@ -111,7 +112,7 @@ class _Shelf:
             )
         except Refusal as refusal:  # uuencoded, and damaged on its way
             self.taken.left_out.append(str(refusal))
-            return f"damaged {name}"
+            return DAMAGED
         kind = sniff(head, size)
         if kind not in SCANS:
             await self.house.threads.run(self.house.blobs.delete, place)

@@ -17,8 +17,10 @@ from store.errors import Refusal, ScanRefused
 from store.threads import Threads
 
 PACKED = frozenset({Format.ZIP, Format.TNEF})
-# Outlook's own names for the pictures of a signature.
-_SIGNATURE = re.compile(r"(?i)(image\d{3}|object inside the text).*")
+# Outlook's own names for the pictures of a signature: linked, missing, and drawn into Rich Text.
+_SIGNATURE = re.compile(
+    r"image\d{3}\.(?:png|jpe?g|gif|bmp|tiff?|[ew]m[fz])|~WRD\d+\.jpg|picture \(.+\)", re.IGNORECASE
+)
 
 
 class Unpacker:
@@ -41,7 +43,7 @@ class Unpacker:
         self.tell = tell
 
     async def unpack(self, file: Attachment) -> str:
-        """Unpacks a file; returns the SHA-256 of it as it was sent.
+        """Unpacks a file; returns the SHA-256 of it as it was sent, nothing if it was damaged.
 
         Raises:
             ChildLost: a child died by no fault of the file.
@@ -52,7 +54,7 @@ class Unpacker:
                 packed = await self.threads.run(Memory.of, _hashed(file.pieces(), digest))
             except Refusal as refusal:  # uuencoded, and damaged on its way
                 self.tell(str(refusal))
-                return f"damaged {file.name}"
+                return ""
             with packed:
                 await self._unpack(packed, file.format, file.name)
         return digest.hexdigest()

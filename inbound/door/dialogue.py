@@ -8,7 +8,7 @@ import re
 import ssl
 from ipaddress import IPv4Network, IPv6Network
 
-from aiosmtpd.proxy_protocol import ProxyData
+from aiosmtpd.proxy_protocol import V2_CMD, ProxyData
 from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as AiosmtpdEnvelope
 from aiosmtpd.smtp import Session as AiosmtpdSession
@@ -24,7 +24,7 @@ RECIPIENTS = 10  # a dialogue; RFC 5321 4.5.3.1.8 asks for 100, but ours are one
 SLOWEST = 4096  # bytes a second, measured from the second minute of a mail on
 PATIENCE = 60.0  # seconds before the slowest rate counts
 SMALL_CHUNK = 4096  # a BDAT below this counts as a command, not as a mail that comes
-_CHUNK = re.compile(r"(\d{1,20})(\s+LAST)?", re.IGNORECASE)
+_CHUNK = re.compile(r"([0-9]{1,20})(\s+LAST)?", re.ASCII | re.IGNORECASE)
 
 
 class Hooks:
@@ -40,7 +40,9 @@ class Hooks:
         _envelope: AiosmtpdEnvelope,
         data: ProxyData,
     ) -> bool:
-        return await server.handle_proxy_line(str(data.src_addr or ""))
+        # PROXY protocol 2.2: a proxy that looks for itself is not whoever it names.
+        local = data.command == V2_CMD.LOCAL
+        return await server.handle_proxy_line("" if local else str(data.src_addr or ""))
 
     async def handle_EHLO(  # noqa: N802
         self,
@@ -52,7 +54,9 @@ class Hooks:
     ) -> list[str]:
         session.host_name = hostname
         more = ["250-PIPELINING", "250-CHUNKING", "250-ENHANCEDSTATUSCODES"]
-        return [*responses[:-1], *more, responses[-1]]
+        # Within TLS aiosmtpd offers AUTH, with no way to do it.
+        said = [line for line in responses[:-1] if not line.startswith("250-AUTH")]
+        return [*said, *more, responses[-1]]
 
     async def handle_MAIL(  # noqa: N802
         self,
@@ -130,7 +134,11 @@ class Dialogue(Guarded):
         if arg:
             await self.push("501 5.5.4 DATA takes no argument")
             return
-        arriving = self._begin()
+        try:
+            arriving = self._begin()
+        except MailRefused as refusal:
+            await self.push(refusal.reply)
+            return
         try:
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             await self._receive_data(arriving)
@@ -156,14 +164,11 @@ class Dialogue(Guarded):
         size, last = int(found[1]), found[2] is not None
         if size >= SMALL_CHUNK or last:
             self.commands -= 1
-        assert self.envelope is not None
-        wanted = bool(self.envelope.rcpt_tos)
         try:
-            if wanted and self.chunked is None:
-                self.chunked = self._begin()
+            unwanted = self._open_chunked()
             await self._receive_chunk(size)
-            if not wanted:
-                await self.push("503 5.5.1 Name a recipient first (RCPT TO)")
+            if unwanted:
+                await self.push(unwanted)
             else:
                 await self._after_chunk(size, last=last)
         except ConnectionError:
@@ -183,8 +188,23 @@ class Dialogue(Guarded):
         super()._set_rset_state()  # type: ignore[no-untyped-call]
 
     def _begin(self) -> Arriving:
+        """Raises MailRefused: those who came since MAIL may have taken the room on the disk."""
+        self.receiver.check_room()
         self.began = self.loop.time()
         return self.receiver.open()
+
+    def _open_chunked(self) -> str | None:
+        """Begins a mail with its first chunk; returns the reply when the chunk is not wanted."""
+        assert self.envelope is not None
+        if not self.envelope.rcpt_tos:
+            return "503 5.5.1 Name a recipient first (RCPT TO)"
+        if self.chunked is None:
+            try:
+                self.chunked = self._begin()
+            except MailRefused as refusal:
+                self._set_rset_state()  # the chunks behind are not wanted either
+                return refusal.reply
+        return None
 
     async def _handle_client(self) -> None:
         self.dialogues.add(self)
@@ -196,40 +216,44 @@ class Dialogue(Guarded):
     async def _receive_data(self, arriving: Arriving) -> None:
         """Feeds the sink until the end mark; commands pipelined behind it stay to be read."""
         reader = DataReader(arriving.sink)
-        rest = None
         with self.large_reads():
             touched = self.began
-            while rest is None:
-                chunk = await self.read(READ_AT_ONCE * 2)
+            while (rest := reader.feed(await self.read(READ_AT_ONCE * 2))) is None:
                 touched = self._keep_alive(arriving, touched)
-                rest = reader.feed(chunk)
         self.give_back(rest)
         self._reset_timeout()
 
     async def _receive_chunk(self, size: int) -> None:
         arriving = self.chunked
         with self.large_reads():
-            touched = self.loop.time()
+            touched = self.began  # of the mail: small chunks must not hide that it comes too slowly
             while size:
                 chunk = await self.read(min(size, READ_AT_ONCE * 2))
                 size -= len(chunk)
                 if arriving:
-                    touched = self._keep_alive(arriving, touched)
                     arriving.sink.take(chunk)
+                    touched = self._keep_alive(arriving, touched)
         self._reset_timeout()
 
     async def _after_chunk(self, size: int, *, last: bool) -> None:
         arriving = self.chunked
         assert arriving is not None
-        if not last and arriving.sink.problem is None:
+        if last:
+            self.chunked = None
+            try:
+                arriving.sink.end()
+                await self._finish(arriving)
+            finally:
+                arriving.abort()
+        elif arriving.sink.problem:
+            self._set_rset_state()
+            # One reply, in LMTP too: only a whole mail is answered for each recipient.
+            await self.push(arriving.sink.problem.reply)
+            self._hang_up_after(arriving.sink.problem)
+        else:
+            if size >= SMALL_CHUNK:
+                self.since = self.loop.time()  # for how long, the slowest rate says
             await self.push(f"250 2.0.0 {size} bytes taken")
-            return
-        self.chunked = None
-        try:
-            arriving.sink.end()
-            await self._finish(arriving)
-        finally:
-            arriving.abort()
 
     def _drop_chunks(self) -> None:
         # Asked for before __init__ is through, by aiosmtpd's own.
@@ -264,12 +288,14 @@ class Dialogue(Guarded):
             mail_id = await asyncio.shield(commit)
         except MailRefused as refusal:
             await self._answer(refusal.reply, envelope)
-            if refusal.enhanced == "5.6.0":  # what follows such a mail may be smuggled commands
-                self.hang_up()
+            self._hang_up_after(refusal)
             return
         except asyncio.CancelledError:
             await asyncio.wait([commit])
             raise
+        except Exception as error:  # noqa: BLE001 -- said to the client, written to the log
+            await self._answer(await self.handle_exception(error), envelope)
+            return
         finally:
             if commit.done():
                 self.committing = None
@@ -278,6 +304,10 @@ class Dialogue(Guarded):
     async def _answer(self, reply: str, _envelope: Envelope) -> None:
         """The reply to a whole mail."""
         await self.push(reply)
+
+    def _hang_up_after(self, refusal: MailRefused) -> None:
+        if refusal.enhanced == "5.6.0":  # what follows such a mail may be smuggled commands
+            self.hang_up()
 
     async def _fail(self, error: Exception) -> None:
         await self.push(await self.handle_exception(error))

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, ClassVar
 
 import structlog
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from inbound.door.turnstile import Turnstile
 
@@ -25,12 +25,15 @@ COMMANDS = 200  # that a client may say between two mails
 WITHOUT_MAIL = 600.0  # seconds that a client may stay without bringing a mail
 IDLE = 180.0  # seconds without a byte
 PROXY_WAIT = 5.0  # seconds for the first line of a listed proxy
+FAREWELL = 30.0  # seconds for the last replies to be fetched
 READ_AT_ONCE = 1 << 18
 LONGEST_LINE = 1 << 16  # of a command whose end does not come
 
 log = structlog.get_logger()
-# One line for each line of a mail, and addresses at INFO: not in our logs.
-logging.getLogger("mail.log").setLevel(logging.ERROR)
+# One line for each line of a mail, addresses at INFO, and whatever a stranger writes for PROXY: not
+# in our logs.
+for noisy in ("mail.log", "mail.debug"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
 
 Command = Callable[[str | None], Awaitable[None]]
 # RFC 2034: once advertised, replies carry an enhanced code; these are for aiosmtpd's own.
@@ -133,6 +136,9 @@ class Guarded(SMTP):
         if isinstance(error, asyncio.IncompleteReadError):
             self.hang_up()
             return "421 4.4.2 Connection lost"
+        if isinstance(error, TLSSetupException):
+            log.info("no TLS with this client", error=repr(error.__cause__))
+            return "454 4.7.0 No TLS"  # which aiosmtpd does not send: it hangs up
         log.error("smtp dialogue failed", error=repr(error))
         return "451 4.3.0 This server has a problem of its own. Try again later."
 
@@ -141,11 +147,19 @@ class Guarded(SMTP):
         if self.transport is not None:
             self._reader._buffer.clear()  # type: ignore[attr-defined]  # noqa: SLF001
             self.transport.close()
+            self._reset_timeout(FAREWELL)
+
+    def _timeout_cb(self) -> None:
+        """Aiosmtpd closes, which waits for ever for a client that does not fetch its replies."""
+        if self.transport is not None:
+            self.transport.abort()  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         """Aiosmtpd waits for the end of a command line for ever and says nothing."""
         if not self.receiving:
-            self.unended = 0 if b"\n" in data else self.unended + len(data)
+            # What comes behind commands that are not read yet may be a mail with long lines.
+            unread = self._reader._buffer  # type: ignore[attr-defined]  # noqa: SLF001
+            self.unended = 0 if b"\n" in data or b"\n" in unread else self.unended + len(data)
             if self.unended > LONGEST_LINE and self.transport is not None:
                 self.transport.write(b"500 5.5.2 Command line too long\r\n")  # type: ignore[attr-defined]
                 self.hang_up()
@@ -161,6 +175,16 @@ class Guarded(SMTP):
         """
         still_open = asyncio.StreamReaderProtocol.eof_received(self)
         return False if self._tls_protocol else still_open
+
+    async def smtp_STARTTLS(self, arg: str | None) -> None:  # noqa: N802 -- aiosmtpd's names
+        """Aiosmtpd would begin TLS within TLS, and wait for ever where a handshake was cut off."""
+        if self._tls_protocol:
+            await self.push("503 5.5.1 TLS is in use already")
+            return
+        await super().smtp_STARTTLS(arg)
+        assert self.session is not None
+        if self._tls_protocol and self.session.ssl is None:
+            raise TLSSetupException
 
     def a_mail_came(self) -> None:
         """Counts begin anew: whoever brings mail may stay."""
@@ -198,16 +222,19 @@ class Guarded(SMTP):
 
     async def _handle_client(self) -> None:
         assert self.session is not None
-        # A Unix socket has no address.
-        self.peer = str(self.session.peer[0]) if self.session.peer else "unix:"
+        # The peer at a Unix socket has no address, but perhaps a path.
+        peer = self.session.peer
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else "unix:"
         self._proxy_timeout = PROXY_WAIT if self._is_proxy(self.peer) else None
         try:
             # Behind a proxy it is the client's own address that counts, once it is known.
             if self._proxy_timeout is None and not await self._enter():
                 return
-            with contextlib.suppress(ConnectionError):
+            # A load balancer that only looks whether we listen ends within the PROXY line.
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await super()._handle_client()
         finally:
+            self.hang_up()
             if self.inside:
                 self.turnstile.leave(self.peer)
 

@@ -145,7 +145,13 @@ class Receiver:
     ) -> Sequence[MailState | Exception]:
         """Commits a batch; gives each mail its state, or what is wrong with that one."""
         spools = [candidate.arriving.spool for candidate in candidates]
-        errors = await self.threads.run(self.house.spool.commit_all, spools)
+        errors: Sequence[OSError | None]
+        try:
+            errors = await self.threads.run(self.house.spool.commit_all, spools)
+        except OSError as error:  # their folder: none of them is durable
+            errors = [error] * len(candidates)
+            ids = [candidate.arriving.mail_id for candidate in candidates]
+            await self.threads.run(self.house.spool.discard_all, ids)
         pairs = list(zip(candidates, errors, strict=True))
         states = await self._write_rows([c for c, error in pairs if error is None])
         unwanted = [i for i, state in states.items() if state is not MailState.RECEIVED]

@@ -49,7 +49,8 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # RFC 8996 retired what is older; a mail server that knows no newer sends in the clear.
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.chain, self.key)
+        # Without a password OpenSSL would ask for one at the terminal, and the server would wait.
+        context.load_cert_chain(self.chain, self.key, password="")
         return context
 
     def _times(self) -> tuple[int, int]:

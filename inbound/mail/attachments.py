@@ -6,20 +6,19 @@ is packed once more (ZIP, winmail.dat) is one file here; a child process looks i
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from email.message import Message
 
-from inbound.mail import uuencode
+from inbound.mail import opaque, uuencode
 from inbound.mail.decoding import decoded
 from inbound.mail.names import distinct, safe_name
-from inbound.mail.parts import AS_IT_IS, ATTACHED_MAIL, DEEPEST, WINDOW, Part, Windows, split
-from inbound.mail.texts import is_no_file, is_said
-from inbound.mail.words import decoded_words
+from inbound.mail.parts import AS_IT_IS, ATTACHED_MAIL, MOST_PARTS, WINDOW, Part, Windows, split
+from inbound.mail.texts import UUENCODED, is_no_file, is_said
 from inbound.scans.sniff import HEAD, Format, sniff
 from store.errors import Refusal
 
 LOGO = 100 * 1024  # an inline picture below this belongs to a signature
 MOST_FILES = 200
-_UUENCODED = frozenset({"x-uuencode", "uuencode", "x-uue"})
+MOST_UNFOLDED = 50  # each is an open file
+DEEPEST_UNFOLDED = 3  # each level may take as much disk as the mail itself
 _TOLD_BY_THEIR_PLACE = frozenset({Format.MAIL, Format.YENC})
 Unfold = Callable[[Iterable[bytes]], Windows]
 
@@ -55,7 +54,7 @@ def attachments(mail: Windows, root: Part, unfold: Unfold | None = None) -> list
     Raises:
         Refusal: there are too many.
     """
-    found = list(_files(mail, root, unfold, 0))
+    found = list(_Finder(unfold, root.count).files(mail, root))
     if len(found) > MOST_FILES:
         raise Refusal(f"This mail has more than {MOST_FILES} files. Send the scans as ZIP.")
     named = [safe_name(file.name, _nameless(file, number)) for number, file in enumerate(found, 1)]
@@ -65,17 +64,43 @@ def attachments(mail: Windows, root: Part, unfold: Unfold | None = None) -> list
     ]
 
 
-def _files(mail: Windows, root: Part, unfold: Unfold | None, depth: int) -> Iterator[Attachment]:
-    for part in root.leaves():
-        if part.mail:
-            inside = list(_files(mail, part.mail, unfold, depth + 1))
-            yield from inside or [_named(mail, part, Format.MAIL)]
-        elif unfold and depth < DEEPEST and _is_encoded_mail(part):
-            yield from _unfolded(mail, part, unfold, depth)
-        elif part.encoding in _UUENCODED or is_said(mail, part):
-            yield from _written_into(mail, part)
-        elif not is_no_file(mail, part) and not _is_logo(part):
-            yield _named(mail, part)
+class _Finder:
+    """Goes through a mail and the mails in it, and counts what they cost together."""
+
+    def __init__(self, unfold: Unfold | None, parts: int) -> None:
+        self.unfold = unfold
+        self.parts = parts
+        self.unfolded = 0
+
+    def files(self, mail: Windows, root: Part, depth: int = 0) -> Iterator[Attachment]:
+        for part in root.leaves():
+            if part.mail:
+                inside = list(self.files(mail, part.mail, depth))
+                yield from inside or [_named(mail, part, Format.MAIL)]
+            elif self.unfold and depth < DEEPEST_UNFOLDED and (inner := _folded(mail, part)):
+                yield from self._unfolded(mail, part, self.unfold, inner, depth)
+            elif part.type in ATTACHED_MAIL:  # its end is missing, or it lies too deep
+                yield _named(mail, part, Format.MAIL)
+            elif part.encoding in UUENCODED or is_said(mail, part):
+                yield from _written_into(mail, part)
+            elif not is_no_file(mail, part) and not _is_logo(part):
+                yield _named(mail, part)
+
+    def _unfolded(
+        self, mail: Windows, part: Part, unfold: Unfold, inner: Iterator[bytes], depth: int
+    ) -> Iterator[Attachment]:
+        """The files of an attached mail that is encoded, or signed as a whole."""
+        self.unfolded += 1
+        if self.unfolded > MOST_UNFOLDED or self.parts > MOST_PARTS:
+            raise Refusal("Too many mails are attached to this mail. Attach the scans themselves.")
+        try:
+            held = unfold(inner)
+            root = split(held)
+        except Refusal:  # damaged, incomplete or encrypted
+            yield _named(mail, part, Format.OTHER if opaque.is_mail(part) else Format.MAIL)
+            return
+        self.parts += root.count
+        yield from list(self.files(held, root, depth + 1)) or [_named(mail, part, Format.MAIL)]
 
 
 def _nameless(file: Attachment, number: int) -> str:
@@ -83,33 +108,33 @@ def _nameless(file: Attachment, number: int) -> str:
 
 
 def _named(mail: Windows, part: Part, kind: Format = Format.OTHER) -> Attachment:
-    return Attachment(mail, part, _name_of(part.headers), kind)
+    return Attachment(mail, part, part.name, kind)
+
+
+def _folded(mail: Windows, part: Part) -> Iterator[bytes] | None:
+    """The bytes of an attached mail that cannot be read where it lies.
+
+    Some programs encode it, against RFC 2046 5.2.1; others forget to say what it is.
+    """
+    if part.type in ATTACHED_MAIL and part.encoding in AS_IT_IS:
+        return None  # that was tried
+    if part.type in ATTACHED_MAIL or part.name.lower().endswith(".eml"):
+        return decoded(mail, part)
+    return opaque.signed_content(decoded(mail, part)) if opaque.is_mail(part) else None
 
 
 def _written_into(mail: Windows, part: Part) -> Iterator[Attachment]:
     """Files within a text, as programs wrote them before MIME."""
-    if part.encoding not in AS_IT_IS | _UUENCODED:
+    if part.encoding not in AS_IT_IS | UUENCODED:
         return
-    for block in uuencode.blocks(mail, part.start, part.end):
+    blocks = uuencode.blocks(mail, part.start, part.end)
+    for block in blocks:
         yield Attachment(mail, part, block.name, Format.OTHER, block)
-    if uuencode.has_yenc(mail.read(part.start, min(part.end, part.start + WINDOW))):
-        yield _named(mail, part, Format.YENC)
-
-
-def _unfolded(mail: Windows, part: Part, unfold: Unfold, depth: int) -> Iterator[Attachment]:
-    """The files of an attached mail that somebody has encoded, against RFC 2046 5.2.1."""
-    try:
-        inner = unfold(decoded(mail, part))
-        inside = list(_files(inner, split(inner), unfold, depth + 1))
-    except Refusal:
-        inside = []
-    yield from inside or [_named(mail, part, Format.MAIL)]
-
-
-def _is_encoded_mail(part: Part) -> bool:
-    if part.encoding in AS_IT_IS:
-        return False
-    return part.type in ATTACHED_MAIL or _name_of(part.headers).lower().endswith(".eml")
+    begin = mail.read(part.start, min(part.end, part.start + WINDOW))
+    if uuencode.has_yenc(begin):
+        yield Attachment(mail, part, uuencode.yenc_name(begin), Format.YENC)
+    elif part.encoding in UUENCODED and not blocks:
+        yield _named(mail, part)  # damaged: not dropped without a word
 
 
 def _is_logo(part: Part) -> bool:
@@ -118,20 +143,13 @@ def _is_logo(part: Part) -> bool:
     return picture and bool(inline) and part.size < LOGO
 
 
-def _name_of(headers: Message) -> str:
-    """The file name: RFC 2231 and 2183 by the parser, RFC 2047 inside quotes as Outlook writes it."""
-    return decoded_words(headers.get_filename() or "")
-
-
 def _format_of(file: Attachment) -> Format:
     """By the first bytes and the likely size; sniffed once more with the true size when stored."""
     if file.format in _TOLD_BY_THEIR_PLACE:
         return file.format
-    try:
-        head = next(file.pieces(), b"")[:HEAD]
-    except Refusal:  # damaged at once; who takes the file says so
-        return Format.OTHER
-    part = file.part
-    stored = file.block.end - file.block.start if file.block else part.size
-    encoded = file.block is not None or part.encoding == "base64"
+    block, part = file.block, file.part
+    # A damaged file is what it would have been: who takes it says what is wrong with it.
+    head = (uuencode.head(file.mail, block) if block else next(file.pieces(), b""))[:HEAD]
+    stored = block.end - block.start if block else part.size
+    encoded = block is not None or part.encoding == "base64"
     return sniff(head, max(len(head), stored * 3 // 4 if encoded else stored))

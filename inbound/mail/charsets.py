@@ -90,7 +90,17 @@ _HIGH = bytes(byte | 0x80 for byte in range(256))
 
 def readable_text(data: bytes, charset: str | None) -> str:
     """The text of `data`, without control characters but tab and line ends; never an error."""
-    return _shown(_decoded(data, _codec(charset)))
+    return shown(_decoded(data, _codec(charset)))
+
+
+def shown(text: str) -> str:
+    """A text without what can neither be stored nor seen."""
+    return _LONE.sub("\ufffd", _UNSHOWN.sub("", text.removeprefix("\ufeff")))
+
+
+def is_charset(label: str) -> bool:
+    """Whether a label names a charset, or says that its writer did not know it (RFC 1428)."""
+    return _codec(label) is not None or "unknown" in label.lower()
 
 
 def _decoded(data: bytes, codec: str | None) -> str:
@@ -106,10 +116,6 @@ def _decoded(data: bytes, codec: str | None) -> str:
     if text is None:
         text = _nearly(data, "utf_8")
     return _guessed(data) if text is None else text
-
-
-def _shown(text: str) -> str:
-    return _LONE.sub("\ufffd", _UNSHOWN.sub("", text.removeprefix("\ufeff")))
 
 
 def _squashed(name: str) -> str:

@@ -11,6 +11,7 @@ before its bytes have come.
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from inbound.mail.parts import Part
 from store.errors import Refusal
 
 Kind = Literal["signed", "enveloped", "compressed", "unknown"]
@@ -18,6 +19,8 @@ Kind = Literal["signed", "enveloped", "compressed", "unknown"]
 DEEPEST = 12
 MOST_ELEMENTS = 2_000_000  # a program that wraps each line of 60 MB on its own writes a million
 LARGEST_HEAD = 64 * 1024  # bytes of one element before the content: names of hash functions
+_SMIME = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_ANY = "application/octet-stream"
 _AGAIN = "Send it once more without S/MIME."
 _PIECE = 1 << 20
 _INTEGER, _OCTETS, _OID, _SEQUENCE, _CONTENT = 0x02, 0x04, 0x06, 0x30, 0xA0
@@ -30,6 +33,11 @@ _KINDS: dict[bytes, Kind] = {
     bytes.fromhex("2a864886f70d0109100117"): "enveloped",  # authEnvelopedData, RFC 5083
     bytes.fromhex("2a864886f70d0109100109"): "compressed",  # RFC 3274
 }
+
+
+def is_mail(part: Part) -> bool:
+    """By its type, or by its name where a gateway has forgotten the type (RFC 8551 3.2.1)."""
+    return part.type in _SMIME or (part.type == _ANY and part.name.lower().endswith(".p7m"))
 
 
 def kind(der_head: bytes) -> Kind:

@@ -16,19 +16,20 @@ from inbound.mail.skeleton import Contents, read_contents
 from store.blobs.spool import Spool
 from store.errors import Refusal
 
-_SMIME = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_ANY = "application/octet-stream"
 _LAYERS = 3  # signatures around signatures
 _SEND_OPEN = "Nothing was done. Send it once more without encryption."
-_CLOSED = {
-    "multipart/encrypted": f"This mail is encrypted and cannot be opened here. {_SEND_OPEN}",
-    "message/partial": "This mail is one piece of a mail that your program has cut up. Nothing was"
-    " done. Send it in one piece, or the scans in several mails.",
-}
+_ENCRYPTED = f"This mail is encrypted and cannot be opened here. {_SEND_OPEN}"
 _PROTECTED = (
     "This mail is protected by Microsoft (message.rpmsg) and cannot be opened here. Nothing was done."
     " Send it once more without protection."
 )
+_CLOSED = {
+    "multipart/encrypted": _ENCRYPTED,
+    "application/pgp-encrypted": _ENCRYPTED,  # what Exchange and mailing lists leave of it
+    "application/x-microsoft-rpmsg-message": _PROTECTED,
+    "message/partial": "This mail is one piece of a mail that your program has cut up. Nothing was"
+    " done. Send it in one piece, or the scans in several mails.",
+}
 
 
 class OpenedMail:
@@ -65,7 +66,7 @@ class OpenedMail:
 
     def _take_off_signatures(self) -> None:
         for _ in range(_LAYERS):
-            if not _is_smime(self.root):
+            if not opaque.is_mail(self.root):
                 return
             head = next(decoded(self.mail, self.root), b"")
             if opaque.kind(head) == "enveloped":
@@ -80,12 +81,6 @@ class OpenedMail:
         return self.held.enter_context(self.spool.scratch(pieces))
 
 
-def _is_smime(root: Part) -> bool:
-    """By its type, or by its name where a gateway has forgotten the type (RFC 8551 3.2.1)."""
-    name = (root.headers.get_filename() or "").lower()
-    return root.type in _SMIME or (root.type == _ANY and name.endswith(".p7m"))
-
-
 def _as_if_unsigned(mail: Windows, root: Part) -> Iterator[bytes]:
     """The mail's own header with the header and body that were signed (RFC 8551 3.1)."""
     yield without_content_fields(mail.read(root.header_start, root.start)).rstrip(b"\r\n") + b"\r\n"
@@ -93,9 +88,8 @@ def _as_if_unsigned(mail: Windows, root: Part) -> Iterator[bytes]:
 
 
 def _refuse_closed(root: Part) -> None:
-    if root.type in _CLOSED:
-        raise Refusal(_CLOSED[root.type])
-    for part in root.leaves():
-        name = (part.headers.get_filename() or "").lower()
-        if name == "message.rpmsg" or part.type == "application/x-microsoft-rpmsg-message":
+    for part in root.walk():
+        if part.type in _CLOSED:
+            raise Refusal(_CLOSED[part.type])
+        if part.name.lower().endswith(".rpmsg"):
             raise Refusal(_PROTECTED)

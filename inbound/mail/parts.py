@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
+from functools import cached_property
 from typing import Protocol
 
+from inbound.mail.words import file_name
 from store.errors import Refusal
 
 MOST_PARTS = 500
@@ -26,9 +28,10 @@ _CONTENT = re.compile(rb"(?im)^content-[a-z-]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_BOUNDARY = 200  # RFC 2046 5.1.1 says 70
 _DELIMITER_END = re.compile(rb"(--)?[ \t]{0,200}(?:\r\n|\n|\Z)")
+_ODD_BOUNDARY = "The boundary between the parts of this mail is not ASCII."
 _ROOM = 512  # bytes: a whole delimiter line, blanks behind it included
+_TOKEN = re.compile(r"[ \t\"]*([\w-]*)")
 _PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
-
 
 AS_IT_IS = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 6.2: encodings that change nothing
 ATTACHED_MAIL = frozenset({"message/rfc822", "message/global"})  # RFC 6532 3.7 for the latter
@@ -64,7 +67,15 @@ class Part:
 
     @property
     def encoding(self) -> str:
-        return str(self.headers.get("content-transfer-encoding", "7bit")).strip().lower()
+        """RFC 2045 6.1, without the quotes, signs and comments that some programs write around it."""
+        written = str(self.headers.get("content-transfer-encoding", ""))
+        token = _TOKEN.match(written)
+        return (token and token[1].lower()) or "7bit"
+
+    @cached_property
+    def name(self) -> str:
+        """Of the file, as written; `safe_name` makes it safe to show."""
+        return file_name(self.headers)
 
     @property
     def size(self) -> int:
@@ -82,6 +93,12 @@ class Part:
 
     def leaves(self) -> list["Part"]:
         return [part for part in self.walk() if not part.children]
+
+    @property
+    def count(self) -> int:
+        """How many parts there are, those of attached mails included."""
+        below = [*self.children, self.mail] if self.mail else self.children
+        return 1 + sum(part.count for part in below)
 
 
 def split(mail: Windows) -> Part:
@@ -108,7 +125,7 @@ class _Splitter:
             raise Refusal(f"The parts of this mail are nested more than {DEEPEST} deep.")
         headers, body = self._headers(start, end, default_type)
         found = Part(start, body, end, headers, depth)
-        boundary = headers.get_boundary() if headers.get_content_maintype() == "multipart" else None
+        boundary = _boundary(headers) if headers.get_content_maintype() == "multipart" else None
         if boundary and len(boundary) <= _LONGEST_BOUNDARY:
             found.children = self._children(found, boundary, depth)
         if found.type in ATTACHED_MAIL and found.encoding in AS_IT_IS and depth < DEEPEST:
@@ -142,7 +159,7 @@ class _Splitter:
 
     def _children(self, parent: Part, boundary: str, depth: int) -> list[Part]:
         if not boundary.isascii():
-            raise Refusal("The boundary between the parts of this mail is not ASCII.")
+            raise Refusal(_ODD_BOUNDARY)
         delimiter = b"--" + boundary.encode()
         digest = parent.type == "multipart/digest"  # RFC 2046 5.1.5
         children: list[Part] = []
@@ -192,15 +209,23 @@ class _Splitter:
         return at - 1 if before.endswith(b"\n") else at
 
 
+def _boundary(headers: Message) -> str | None:
+    try:
+        return headers.get_boundary()
+    except ValueError as error:  # RFC 2231, in a charset that is none
+        raise Refusal(_ODD_BOUNDARY) from error
+
+
 def without_content_fields(block: bytes) -> bytes:
     """A header block that says nothing about its body any more."""
     return _CONTENT.sub(b"", block)
 
 
 def readable(block: bytes) -> bytes:
-    """A header block as UTF-8: what is no UTF-8 was written by a program that knew Latin-1 only."""
+    """A header block as UTF-8: what is none was written by a program that knew only windows-1252."""
+    block = block.replace(b"\0", b"")  # the door lets none in, a signature around the mail may
     try:
         block.decode()
     except UnicodeDecodeError:
-        return block.decode("latin-1").encode()
+        return block.decode("cp1252", "replace").encode()
     return block

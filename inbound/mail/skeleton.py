@@ -1,12 +1,12 @@
 """A mail without its weight: small enough for any parser, whatever was attached.
 
-The body of every leaf that is no text is replaced by a stub, so that mail-parser can read
-headers, texts and addresses of a 150 MB mail. Attached mails become stubs too: it would mix what
-somebody else wrote into our text. Texts are decoded here and handed on as UTF-8: mail-parser knows
-only the charsets that label themselves rightly. Part references that a sender planted mean nothing
-to us: leaves are matched by their order, not by a header.
+The body of every leaf that is no text is replaced by a stub, so that mail-parser can read the texts
+of a 150 MB mail. Attached mails become stubs too: it would mix what somebody else wrote into our
+text. Texts are decoded here and handed on as UTF-8: mail-parser knows only the charsets that label
+themselves rightly.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,13 +15,15 @@ import mailparser
 from inbound.mail import uuencode
 from inbound.mail.charsets import readable_text
 from inbound.mail.decoding import decoded
-from inbound.mail.parts import AS_IT_IS, Part, Windows, readable, without_content_fields
+from inbound.mail.parts import AS_IT_IS, Part, Windows
 from inbound.mail.text import text_of_html
-from inbound.mail.texts import is_said
-from inbound.mail.words import decoded_words
+from inbound.mail.texts import SAID, is_said
+from inbound.mail.words import decoded_words, parameter
 
 LARGEST_TEXT = 256 * 1024
-_STUB = b"Content-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n"
+_PARTS = b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n"
+_TEXT = b"Content-Type: %b; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+_STUB = b"Content-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n\r\nstub"
 
 
 @dataclass(frozen=True)
@@ -57,44 +59,58 @@ def read_contents(mail: Windows, root: Part) -> Contents:
     )
 
 
-def skeleton(mail: Windows, part: Part) -> bytes:
-    """The same mail with a stub for each body that is no text, and only the begin of a long text."""
-    block = readable(mail.read(part.header_start, part.start))
-    if part.children:
-        mark = b"--" + str(part.headers.get_boundary()).encode()
-        inner = b"".join(mark + b"\r\n" + skeleton(mail, child) for child in part.children)
-        return b"%b%b%b--\r\n" % (block, inner, mark)
-    if is_said(mail, part):
-        head = b"Content-Type: %b; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
-        return (
-            head % part.type.encode()
-            + without_content_fields(block)
-            + _text_of(mail, part)
-            + b"\r\n"
-        )
-    # Not its own type: a parser would go into an attached mail and take its text for ours.
-    return _STUB + without_content_fields(block) + b"stub\r\n"
+def skeleton(mail: Windows, root: Part) -> bytes:
+    """The parts of a mail, with a stub for each that is no text and only the begin of long texts.
+
+    No header goes with them: what a parser cannot make out of one, it writes into our log.
+    """
+    return _Skeleton(mail).of(root)
 
 
-def _text_of(mail: Windows, part: Part) -> bytes:
-    """The begin of a text as UTF-8, without the files that were written into it (uuencode)."""
-    end = part.end
-    if part.type == "text/plain" and part.encoding in AS_IT_IS:
-        found = uuencode.blocks(mail, part.start, part.end)
-        end = found[0].block_start if found else end
-    plain = Part(part.header_start, part.start, end, part.headers, part.depth)
-    data = b"".join(_begin_of(mail, plain))
-    if len(data) > LARGEST_TEXT:  # between lines: half a character would spoil the rest
-        data = data[: data.rfind(b"\n", 0, LARGEST_TEXT) + 1 or LARGEST_TEXT]
-    return readable_text(data, part.headers.get_content_charset()).encode()
+class _Skeleton:
+    def __init__(self, mail: Windows) -> None:
+        self.mail = mail
+        self.room = dict.fromkeys(SAID, LARGEST_TEXT)  # for all texts of a type together
+
+    def of(self, part: Part) -> bytes:
+        if part.children:
+            inner = [self.of(child) for child in part.children]
+            # Not the mail's own boundary: an encoded text may hold that.
+            mark = hashlib.sha256(b"".join(inner)).hexdigest().encode()
+            lines = b"".join(b"--%b\r\n%b\r\n" % (mark, child) for child in inner)
+            return _PARTS % mark + lines + b"--%b--\r\n" % mark
+        if is_said(self.mail, part) and self.room[part.type]:
+            return _TEXT % part.type.encode() + self._text_of(part)
+        # Not its own type: a parser would go into an attached mail and take its text for ours.
+        return _STUB
+
+    def _text_of(self, part: Part) -> bytes:
+        """The begin of a text as UTF-8, without the files that were written into it (uuencode)."""
+        room = self.room[part.type]
+        if part.type == "text/plain" and part.encoding in AS_IT_IS:
+            data = b"".join(_between_files(self.mail, part, room + 1))
+        else:
+            data = b"".join(_begin_of(self.mail, part, room + 1))
+        if len(data) > room:  # between lines: half a character would spoil the rest
+            data = data[: data.rfind(b"\n", 0, room) + 1 or room]
+        self.room[part.type] -= len(data)
+        return readable_text(data, parameter(part.headers, "charset")).encode()
 
 
-def _begin_of(mail: Windows, part: Part) -> Iterator[bytes]:
-    size = 0
+def _between_files(mail: Windows, part: Part, room: int) -> Iterator[bytes]:
+    start = part.start
+    files = uuencode.blocks(mail, part.start, part.end)
+    for stop, after in [*((file.block_start, file.block_end) for file in files), (part.end, 0)]:
+        text = mail.read(start, min(stop, start + room))
+        yield text
+        start, room = after, room - len(text)
+
+
+def _begin_of(mail: Windows, part: Part, room: int) -> Iterator[bytes]:
     for piece in decoded(mail, part):
         yield piece
-        size += len(piece)
-        if size > LARGEST_TEXT:
+        room -= len(piece)
+        if room <= 0:
             return
 
 

@@ -1,9 +1,13 @@
 """Which parts of a mail are what its sender says, and not files."""
 
+import re
+
+from inbound.mail.decoding import decoded
 from inbound.mail.parts import Part, Windows
 from inbound.scans.sniff import HEAD, Format, sniff
 
 SAID = frozenset({"text/plain", "text/html"})
+UUENCODED = frozenset({"x-uuencode", "uuencode", "x-uue", "uue"})  # as an encoding of a whole part
 # Other forms of what is said; what people read is in the plain or HTML text beside them.
 _ALSO_SAID = frozenset({"text/calendar", "text/enriched", "text/x-amp-html", "text/watch-html"})
 # What mail programs add for each other.
@@ -13,12 +17,21 @@ _MACHINES = frozenset(
         "application/x-pkcs7-signature",
         "application/pgp-signature",
         "application/pgp-keys",
+        "application/applefile",  # RFC 1740: what a Mac knows of the file beside it
         "message/delivery-status",
+        "message/global-delivery-status",
         "message/disposition-notification",
+        "message/global-disposition-notification",
+        "message/feedback-report",
+        "message/global-headers",
         "text/rfc822-headers",
     }
 )
-_TEXT_SCANS = frozenset({Format.STL, Format.PLY})
+# Signatures whose type a gateway has forgotten, and texts that Exchange has turned into files.
+_MACHINES_NAMES = re.compile(r"smime\.p7s|ATT\d{5}\.(?:txt|html?)", re.IGNORECASE)
+_FACET = re.compile(rb"(?m)^\s*(?:facet|endsolid)\b", re.IGNORECASE)
+_VERTEX = re.compile(rb"(?m)^v(?:[ \t]+[-+]?\d[-+.\deE]*){3}")
+_MANY = 10  # lines of corners that nobody writes in a letter
 
 
 def is_said(mail: Windows, part: Part) -> bool:
@@ -26,18 +39,30 @@ def is_said(mail: Windows, part: Part) -> bool:
 
     A scan that a script has put into the body, without a name, is a file all the same.
     """
-    if part.type not in SAID or part.headers.get_filename() or part.disposition == "attachment":
+    if part.type not in SAID or part.name or part.disposition == "attachment":
         return False
-    if part.type == "text/html" or part.encoding in ("base64", "quoted-printable"):
-        return True
-    head = mail.read(part.start, min(part.end, part.start + HEAD))
-    return sniff(head, part.size) not in _TEXT_SCANS
+    if part.encoding in UUENCODED:
+        return False
+    return part.type == "text/html" or not _is_scan(next(decoded(mail, part), b""), part.size)
 
 
 def is_no_file(mail: Windows, part: Part) -> bool:
     """Whether a leaf is nothing that was sent as a file."""
     if part.headers.get_content_maintype() == "multipart" or part.type in _MACHINES:
         return True
+    if _MACHINES_NAMES.fullmatch(part.name):
+        return True
     if part.type in _ALSO_SAID:
-        return not part.headers.get_filename() and part.disposition != "attachment"
+        return not part.name and part.disposition != "attachment"
     return is_said(mail, part)
+
+
+def _is_scan(begin: bytes, size: int) -> bool:
+    """Whether the lines of a text are a scan's; a letter too may begin with "Solid work"."""
+    head = begin[:HEAD]
+    kind = sniff(head, size)
+    if kind is Format.STL:
+        return b"\0" in head or _FACET.search(head) is not None
+    if kind is Format.OBJ:
+        return len(_VERTEX.findall(head)) >= _MANY
+    return kind is Format.PLY

@@ -22,6 +22,7 @@ LONGEST_LINE = 1_000
 SHORTEST_LINES = 16  # bytes on average; shorter ones only cost time
 SLACK = 64 * 1024  # bytes that a file may grow where a gateway cut its blanks
 _AGAIN = "Send it once more as an ordinary attachment."
+_HEAD = 8 * 1024  # bytes of lines, which hold what `sniff` wants to see
 _ROOM = 1024  # bytes: a whole `begin` line and the line behind it
 _MARK = re.compile(
     rb"\n(?=begin(?P<base64>-base64)? [0-7]{3,4} (?P<name>[^\r\n]{1,500})\r?\n(?P<first>[^\r\n]{0,200})"
@@ -34,6 +35,7 @@ _AS_BASE64 = bytes.maketrans(
     bytes(range(0x20, 0x61)),
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/A",
 )
+_YENC_NAME = re.compile(rb"^=ybegin [^\r\n]{0,200}?\bname=([^\r\n]{1,500})", re.MULTILINE)
 _YENC = re.compile(rb"^=ybegin (?=[^\r\n]{0,200}\bline=\d)", re.MULTILINE)
 
 
@@ -96,9 +98,28 @@ def decoded(mail: Windows, block: Block) -> Iterator[bytes]:
     return (_base64 if block.base64 else _uuencoded)(mail, block)
 
 
+def head(mail: Windows, block: Block) -> bytes:
+    """The first bytes of a file, to tell what it is, also where its end is missing or damaged."""
+    text = mail.read(block.start, min(block.end, block.start + _HEAD))
+    lines = text[: text.rfind(b"\n") + 1].splitlines()
+    if not block.base64:
+        return b"".join(_line(line, ticked=False) or b"" for line in lines)
+    digits = b"".join(line.strip() for line in lines)
+    try:
+        return pybase64.b64decode(digits[: len(digits) & ~3])
+    except binascii.Error:
+        return b""
+
+
 def has_yenc(text: bytes) -> bool:
     """Whether a text holds a file in yEnc, as news readers send them; none is taken."""
     return _YENC.search(text) is not None
+
+
+def yenc_name(text: bytes) -> str:
+    """The name of the first file in yEnc, as written."""
+    found = _YENC_NAME.search(text)
+    return readable(found[1]).decode().strip() if found else ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from scanpost import logs
 from scanpost.compose import close_house, open_house
 from store import settings
 from store.house import House
@@ -14,6 +15,7 @@ def in_house(work: Callable[[House], Awaitable[None]]) -> None:
 
 
 async def _run(work: Callable[[House], Awaitable[None]]) -> None:
+    logs.configure(as_json=False, quiet=True)  # a command speaks for itself
     house = await open_house(settings.load())
     try:
         await work(house)

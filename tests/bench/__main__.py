@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import answer_45mb, receive, split
+from tests.bench import answer_45mb, imap, receive, split
 
 ROWS = {
     "answer-45mb": answer_45mb.measure,
@@ -12,6 +12,7 @@ ROWS = {
     "receive-2000x5kb": receive.measure_small,
     "receive-20x60mb": receive.measure_many,
     "split-60mb": split.measure,
+    "imap-60mb": imap.measure,
 }
 OUT = Path("build/bench.json")
 

@@ -114,18 +114,21 @@ def _measured(side: str, folder: Path) -> dict[str, float]:
     # A small mail first: whatever a library loads and allocates for good, on both sides.
     work(folder / "small")()
     work = work(folder / "large")
-    Path("/proc/self/clear_refs").write_text("5")  # the highest memory counts from here
-    memory, before = _peak(), _cpu()
+    memory, before = peak_here(anew=True), cpu_here()
     assert work() == sum(MAILS["large"])
-    return {"cpu": _cpu() - before, "memory": (_peak() - memory) / 1e6}
+    return {"cpu": cpu_here() - before, "memory": (peak_here() - memory) / 1e6}
 
 
-def _cpu() -> float:
+def cpu_here() -> float:
+    """CPU seconds of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def _peak() -> int:
+def peak_here(*, anew: bool = False) -> int:
+    """The highest memory of this process in bytes, since it began or since it was last asked anew."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
