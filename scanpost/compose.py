@@ -35,7 +35,7 @@ from store.house import House
 from store.records import mails
 from store.records.database import Database
 from store.settings import Settings, host_and_port, unknown_names
-from store.sweep import Sweep
+from store.sweep import Sweep, waiting_for_objects
 from store.threads import Threads
 from viewer.app import make_app
 
@@ -174,9 +174,13 @@ class Server:
         letter = functools.partial(
             letter_flow, house, relay_of(house.settings.relay, house.threads)
         )
-        self.engine.add_flow("mail", mail, MAILS_AT_ONCE)
-        self.engine.add_flow("letter", letter, LETTERS_AT_ONCE)
-        self.engine.add_flow("case", functools.partial(case_flow, house), CASES_AT_ONCE)
+        case = functools.partial(case_flow, house)
+        for kind, flow, at_once in (
+            ("mail", mail, MAILS_AT_ONCE),
+            ("letter", letter, LETTERS_AT_ONCE),
+            ("case", case, CASES_AT_ONCE),
+        ):
+            self.engine.add_flow(kind, waiting_for_objects(house, kind, flow), at_once)
 
     async def _clean_spool(self) -> None:
         """Removes what a killed process left: mails half received, and mails no row wants."""

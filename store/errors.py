@@ -11,6 +11,7 @@ ScanpostError                 a sentence that may be shown to the person concern
 ├── NotFound                  it was never here (HTTP 404)
 └── TryAgain                  nothing is wrong with the request; a later attempt may succeed
     ├── ChildLost             a mesh child ended without a result, and not by its own limits
+    ├── Unreachable           the object store does not answer; work waits in its row until it does
     ├── RelayBusy             the relay asked for another attempt (SMTP 4xx, no connection)
     └── Stopping              the process is shutting down; the work resumes at the next start
 
@@ -75,6 +76,10 @@ class TryAgain(ScanpostError):
 
 
 class ChildLost(TryAgain):
+    pass
+
+
+class Unreachable(TryAgain):
     pass
 
 

@@ -11,15 +11,32 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import DAY, MINUTE, SECOND
-from store.engine import Engine, Standing
+from store.engine import Engine, Flow, Standing, Step
+from store.errors import SettingsError, Unreachable
 from store.house import House
 from store.model import LetterDraft
 from store.records import cases, labs, mails, outbox, work
 from store.records.work import Due
 
 TRIES = 3
+AWAY = 2 * MINUTE  # until a flow looks again whether the object store is back
 PAUSE = 1.0  # seconds between two looks when nobody pokes
 log = structlog.get_logger()
+
+
+def waiting_for_objects(house: House, kind: str, flow: Flow) -> Flow:
+    """The flow, as it waits in its row while the object store is down: that is no failure of its own."""
+
+    async def run(step: Step, row_id: str) -> None:
+        try:
+            await flow(step, row_id)
+        except Unreachable as outage:
+            log.warning("object store away", kind=kind, row=row_id, error=str(outage))
+            later = house.clock.now() + AWAY
+            async with house.database.write() as connection:
+                await work.wait(connection, kind, row_id, later)
+
+    return run
 
 
 @dataclass
@@ -62,7 +79,10 @@ class Sweep:
         try:
             await self.engine.forget_old()
             blobs = self.house.blobs
+            await self.house.threads.run(blobs.check)
             left = await self.house.threads.run(blobs.sweep_unfinished, DAY / SECOND)
+        except SettingsError as error:  # it was private when we started
+            log.error("the object store is not safe any more", error=str(error))  # noqa: TRY400
         except Exception:
             log.exception("tidying failed")
         else:

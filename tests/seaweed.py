@@ -32,8 +32,11 @@ class Seaweed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        (folder / "data").mkdir(parents=True)
+        (folder / "s3.json").write_text(_IDENTITIES)
         self.ports = free_ports(2 * len(KINDS))
         self.process: subprocess.Popen[bytes] | None = None
+        self.watcher: subprocess.Popen[bytes] | None = None
         self.numbers = itertools.count(1)
         self.client = self.client_of(ACCESS_KEY, SECRET_KEY)
 
@@ -83,29 +86,31 @@ class Seaweed:
         self.close()
 
     def start(self) -> None:
-        """Starts and waits until it answers to a write."""
+        """Starts, and waits until it answers."""
         with (self.folder / "log").open("ab") as log:
-            # The shell waits for the pipe: when nobody holds its other end, it kills the group.
             self.process = subprocess.Popen(
-                ["sh", "-c", '"$@" & read -r _; kill -9 0', "sh", *self._command()],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
+                self._command(), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
+        # Waits for its pipe: when nobody holds the other end any more, it kills the server.
+        self.watcher = subprocess.Popen(
+            ["sh", "-c", 'read -r _; kill -9 -"$1"', "sh", str(self.process.pid)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._wait_until(self.client.list_buckets)
 
     def kill(self) -> None:
         """SIGKILL, as a power cut does it; `start` brings it back with what it had."""
-        if self.process is None:
-            return
-        assert self.process.stdin is not None
-        with contextlib.suppress(ProcessLookupError):
+        if self.watcher is not None:
+            assert self.watcher.stdin is not None
+            self.watcher.kill()
+            self.watcher.wait()
+            self.watcher.stdin.close()
+            self.watcher = None
+        if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.stdin.close()
-        self.process.wait()
-        self.process = None
+            self.process.wait()
+            self.process = None
 
     def close(self) -> None:
         self.kill()
@@ -140,8 +145,6 @@ class Seaweed:
         self.client.delete_object(Bucket=name, Key="ready")
 
     def _command(self) -> list[str]:
-        (self.folder / "data").mkdir(exist_ok=True)
-        (self.folder / "s3.json").write_text(_IDENTITIES)
         grpc = len(KINDS)
         return [
             str(Path(sys.executable).with_name("weed")),
@@ -169,7 +172,8 @@ class Seaweed:
             try:
                 works()
             except (BotoCoreError, ClientError) as error:
-                if time.monotonic() > until:
+                assert self.process is not None
+                if time.monotonic() > until or self.process.poll() is not None:
                     log = (self.folder / "log").read_text(errors="replace")[-3000:]
                     raise AssertionError(f"SeaweedFS does not start: {error!r}\n{log}") from None
                 time.sleep(0.05)

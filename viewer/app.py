@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
-from store.errors import Gone, NotFound
+from store.errors import Gone, NotFound, TryAgain
 from store.house import House
 from viewer import entry, files, page
 from viewer.headers import add_headers
@@ -48,6 +48,12 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return _refusal(refusal)
     except web.HTTPException:
         raise
+    except TryAgain as outage:
+        log.warning("request put off", error=str(outage))
+        sentence = "The store of the scans does not answer just now. Try again in a minute."
+        response = render("ended", 503, heading="A moment, please", sentence=sentence)
+        response.headers["Retry-After"] = "60"
+        return response
     except Exception as fault:
         if isinstance(fault, ConnectionError) and _has_gone(request):
             return web.Response(status=499)  # nobody is there to read it, and nothing went wrong

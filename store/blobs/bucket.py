@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 from threading import BoundedSemaphore, Event
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from store.blobs.place import Place
-from store.errors import SettingsError, Stopping, TryAgain
+from store.errors import SettingsError, Stopping, TryAgain, Unreachable
 
 R = TypeVar("R")
 log = structlog.get_logger()
@@ -53,10 +52,6 @@ class Patience:
 
 READING = Patience(3, 4, 10)  # somebody waits before a browser
 WRITING = Patience(10, 20, 75)  # only the work flow waits
-
-
-class Unreachable(TryAgain):
-    """Nobody answered, or only to say that they cannot now, for as long as patience lasted."""
 
 
 class Refused(TryAgain):
@@ -111,14 +106,15 @@ class Bucket:
             ) from None
 
     def ask(self, client: "Client", deed: str, method: str, **params: Any) -> dict[str, Any]:
-        """Calls a method of S3. Raises Unreachable, Refused, Stopping."""
+        """Calls a method of S3. Raises Unreachable, Refused, Stopping.
+
+        A Body is a file: then the time limit is for each 16 kB that go out, not for all together.
+        """
 
         def call(s3: Any) -> dict[str, Any]:
-            # As a file: then the time limit is for each 16 kB that go out, not for all together.
-            body = {"Body": BytesIO(params["Body"])} if "Body" in params else {}
-            answer: dict[str, Any] = getattr(s3, method)(
-                Bucket=self.place.bucket, **{**params, **body}
-            )
+            if "Body" in params:
+                params["Body"].seek(0)
+            answer: dict[str, Any] = getattr(s3, method)(Bucket=self.place.bucket, **params)
             return answer
 
         return self._try(client, deed, call)

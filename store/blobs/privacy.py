@@ -1,11 +1,12 @@
 """What is looked at before anything is put into a bucket: may we, may others, is deleted deleted."""
 
+from io import BytesIO
 from typing import Any
 
 import structlog
 
-from store.blobs.bucket import Bucket, Refused, Unreachable
-from store.errors import SettingsError
+from store.blobs.bucket import Bucket, Refused
+from store.errors import SettingsError, Unreachable
 
 log = structlog.get_logger()
 PROBE = "check"  # the name of an object that is there for the time of the check
@@ -61,7 +62,8 @@ def _forgets_what_is_deleted(bucket: Bucket) -> None:
 
 def _can_be_written_and_is_private(bucket: Bucket) -> None:
     place = {"Key": bucket.place.key(PROBE)}
-    bucket.ask(bucket.reading, "writing a test object", "put_object", Body=b"scanpost", **place)
+    body = BytesIO(b"scanpost")
+    bucket.ask(bucket.reading, "writing a test object", "put_object", Body=body, **place)
     try:
         bucket.fetch(bucket.reading, "reading a test object", **place)
         if _others_can(bucket, "list_objects_v2", Prefix=bucket.place.prefix, MaxKeys=1) or (

@@ -7,6 +7,8 @@ memory for it is bounded. Nothing lies on the local disk.
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from io import BytesIO
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from threading import BoundedSemaphore
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,7 +29,11 @@ log = structlog.get_logger()
 
 
 class S3Writing:
-    """An object on its way: one request if it fits into a part, else a multipart upload."""
+    """An object on its way: one request if it fits into a part, else a multipart upload.
+
+    A part is a map of memory of its own: no copy is made of it, and what it took goes back to the
+    system when it has arrived.
+    """
 
     def __init__(self, bucket: Bucket, couriers: "Couriers", name: str) -> None:
         self.bucket = bucket
@@ -35,30 +41,37 @@ class S3Writing:
         self.key = bucket.place.key(name)
         self.deed = f"writing {name}"
         self.mark = new_id()
-        self.buffer = bytearray()
         self.upload = ""
-        self.parts: list[str] = []  # the ETags of those that have arrived
+        self.part: mmap | None = None  # the one that is being filled
+        self.filled = 0
         self.under_way: deque[Future[str]] = deque()
+        self.arrived: list[str] = []  # the ETags of the parts before those
 
     def write(self, data: bytes | memoryview) -> None:
-        self.buffer += data
-        # A full part waits until more comes: the last one is never empty.
-        while len(self.buffer) > PART:
-            self._send_part(PART)
+        rest = memoryview(data)
+        while rest:
+            # A full part waits until more comes: the last one is never empty.
+            if self.filled == PART:
+                self._send_part()
+            self.part = self.part or mmap(-1, PART, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+            taken = min(len(rest), PART - self.filled)
+            self.part[self.filled : self.filled + taken] = rest[:taken]
+            self.filled += taken
+            rest = rest[taken:]
 
     def commit(self) -> None:
         if self.upload:
-            self._send_part(len(self.buffer))
+            self._send_part()
             while self.under_way:
                 self._take_in()
             self._complete()
             self.upload = ""
         else:
-            self._ask("put_object", Body=bytes(self.buffer), ContentType=_TYPE)
-        self.buffer.clear()
+            self._ask("put_object", Body=self._cut(), ContentType=_TYPE)
+            self.part = None
 
     def abort(self) -> None:
-        self.buffer.clear()
+        self.part = None
         if not self.upload:
             return
         for part in self.under_way:
@@ -70,7 +83,7 @@ class S3Writing:
             log.warning("unfinished upload left to the sweep", problem=str(trouble))
         self.upload = ""
 
-    def _send_part(self, size: int) -> None:
+    def _send_part(self) -> None:
         if not self.upload:
             begun = self._ask(
                 "create_multipart_upload", ContentType=_TYPE, Metadata={"upload": self.mark}
@@ -78,25 +91,30 @@ class S3Writing:
             self.upload = begun["UploadId"]
         while len(self.under_way) >= PARTS_OF_ONE:
             self._take_in()
-        number = len(self.parts) + len(self.under_way) + 1
-        self.under_way.append(self.couriers.start(self._upload_part, number, self._cut(size)))
+        number = len(self.arrived) + len(self.under_way) + 1
+        self.under_way.append(self.couriers.start(self._upload_part, number, self._cut()))
+        self.part, self.filled = None, 0
 
-    def _cut(self, size: int) -> bytes:
-        part = bytes(memoryview(self.buffer)[:size])
-        del self.buffer[:size]
-        return part
+    def _cut(self) -> mmap | BytesIO:
+        """The part as far as it is filled."""
+        if self.part is None:
+            return BytesIO()
+        if self.filled < len(self.part):
+            self.part.resize(self.filled)
+        return self.part
 
-    def _upload_part(self, number: int, part: bytes) -> str:
-        sent = self._ask("upload_part", UploadId=self.upload, PartNumber=number, Body=part)
-        return str(sent["ETag"])
+    def _upload_part(self, number: int, part: mmap | BytesIO) -> str:
+        with part:
+            sent = self._ask("upload_part", UploadId=self.upload, PartNumber=number, Body=part)
+            return str(sent["ETag"])
 
     def _take_in(self) -> None:
         """Waits for the oldest part; one that has failed stays there, and fails every commit."""
-        self.parts.append(self.under_way[0].result())
+        self.arrived.append(self.under_way[0].result())
         self.under_way.popleft()
 
     def _complete(self) -> None:
-        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(self.parts, 1)]
+        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(self.arrived, 1)]
         try:
             self._ask(
                 "complete_multipart_upload",

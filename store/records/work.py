@@ -54,6 +54,16 @@ async def reschedule(
     )
 
 
+async def wait(connection: AsyncConnection, kind: str, row_id: str, due_at: int) -> None:
+    """Moves a row to a later moment for a reason that is none of its own: no failure is counted."""
+    table = TABLES[kind]
+    await connection.execute(
+        sa.update(table)
+        .where(table.c.id == row_id, table.c.due_at.is_not(None))
+        .values(due_at=due_at, attempt=table.c.attempt + 1)
+    )
+
+
 async def bury(connection: AsyncConnection, kind: str, row_id: str) -> None:
     """Gives a row up: it stays as it is, for the operator to look at."""
     await reschedule(connection, kind, row_id, None)

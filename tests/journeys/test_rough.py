@@ -4,15 +4,18 @@ import asyncio
 
 import pytest
 
+from inbound import flow
 from inbound.cases import prepare
 from inbound.cases.announce import announce
 from inbound.cases.course import remind
 from inbound.scans.child import Children
 from store import ending
 from store.clock import DAY, HOUR, MINUTE
-from store.errors import ChildLost
+from store.errors import ChildLost, Unreachable
+from store.house import House
 from store.model import CaseState
 from store.records import cases, mails
+from store.sweep import TRIES
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, BEN, KIM, html_of, mail, reply, text_of
 
@@ -257,13 +260,35 @@ async def test_a_mail_that_cannot_even_be_read_is_answered(
     def broken(*_arguments: object) -> None:
         raise AssertionError("a bug of ours")
 
-    monkeypatch.setattr("inbound.flow._look_into", broken)
+    monkeypatch.setattr("inbound.flow.OpenedMail", broken)
     await running.postman.send(mail(SUBJECT, "", FILES))
     while not [one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "notice"]:
         clock.advance(MINUTE)
         running.house.poke()
         await asyncio.sleep(0.2)
     assert "failed to read your mail" in text_of(await running.inbox.letter("notice", ANNA))
+
+
+async def test_an_object_store_that_is_away_for_long_buries_no_mail(
+    running: Running, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, times = flow.take_files, 0
+
+    async def take_files(house: House, children: Children, mail_id: str) -> None:
+        nonlocal times
+        times += 1
+        if times <= TRIES + 2:
+            raise Unreachable("The object store gave no answer.")
+        await real(house, children, mail_id)
+
+    monkeypatch.setattr(flow, "take_files", take_files)
+    await running.postman.send(mail(SUBJECT, "", FILES))
+    while not [one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "answer"]:
+        clock.advance(MINUTE)
+        running.house.poke()
+        await asyncio.sleep(0.2)
+    assert times == TRIES + 3
+    assert [one["X-Scanpost-Kind"] for one in running.inbox.letters if "operator" in one["To"]] == []
 
 
 async def test_a_killed_archive_child_does_not_sink_the_scan_beside_it(
