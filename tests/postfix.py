@@ -16,6 +16,7 @@ import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from tests.fakes import ANNA, DOMAIN
 from tests.service import free_port
 
 SHIPPED = Path(__file__).parent.parent / "deploy" / "postfix"
-MASTER = Path("/usr/lib/postfix/sbin/master")
+MASTER = "/usr/lib/postfix/sbin/master"
 TABLES = ("recipients", "header_checks")
 PATIENCE = 20.0  # seconds until it is up, down, or has an empty queue
 A_MOMENT = 0.02
@@ -56,7 +57,7 @@ class Postfix:
         self.folder = Path(tempfile.mkdtemp(prefix="postfix-"))
         self.socket = self.folder / "run" / "lmtp"
         self.next_hop = next_hop or f"unix:{self.socket}"
-        self.master = Daemon(str(MASTER), "-c", str(self.etc), "-d")
+        self.master = Daemon(MASTER, "-c", str(self.etc), "-d")
 
     @property
     def etc(self) -> Path:
@@ -71,7 +72,6 @@ class Postfix:
         """Writes the configuration, starts Postfix, and waits until it greets."""
         if os.geteuid() != 0:
             pytest.skip("Postfix's master starts its daemons under several users and needs root.")
-        assert MASTER.exists(), "Postfix is not installed; `deploy/packages.sh test` does it."
         await self._configure()
         complaints = await self.run("postfix", "check")  # makes the folders of the queue too
         assert complaints == "", complaints
@@ -177,6 +177,7 @@ class Postfix:
         os.utime(self.etc / "main.cf", (0, 0))
 
     def _make_folders(self) -> None:
+        assert Path(MASTER).exists(), "Postfix is not installed; `deploy/packages.sh test` does it."
         queue, data, run = self.folder / "queue", self.folder / "data", self.socket.parent
         for path in (queue, data, run):
             path.mkdir()
@@ -293,9 +294,10 @@ def is_group(leader: int) -> bool:
 
 
 def self_signed(path: Path, name: str) -> Path:
-    """Writes a key and a certificate for a name, valid for a day, into one PEM file."""
+    """Writes a key and a certificate for a name and 127.0.0.1, valid for a day, into one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     called = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    names = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))]
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -305,7 +307,7 @@ def self_signed(path: Path, name: str) -> Path:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
