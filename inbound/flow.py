@@ -16,8 +16,6 @@ Every step may run twice. Which of them a crash cut short is the engine's knowle
 in the rows.
 """
 
-import email.parser
-
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,9 +29,8 @@ from inbound.cases.take import left_out, take_files
 from inbound.cases.unpack import is_mere_formatting
 from inbound.mail.attachments import Attachment
 from inbound.mail.opened import OpenedMail
-from inbound.mail.parts import HEADER_LIMIT
-from inbound.mail.skeleton import Contents
-from inbound.mail.words import decoded_words
+from inbound.mail.parts import HEADER_LIMIT, read_header
+from inbound.mail.skeleton import Contents, contents_of
 from inbound.scans.child import Children
 from inbound.talk.classify import Kind, classify
 from inbound.talk.conversation import Talk, converse
@@ -145,24 +142,27 @@ async def _case_of_thread(connection: AsyncConnection, mail: Mail) -> Case | Non
 
 
 async def _refuse(house: House, mail: Mail, sentence: str) -> None:
-    """A mail that cannot be read as it is: its author, who is a member, hears why."""
+    """A mail that cannot be read as it is: its author, who is a member, hears why; a robot does not."""
     now = house.clock.now()
-    subject = await house.threads.run(_subject_of, house, mail.id)
+    contents = await house.threads.run(_header_of, house, mail.id)
+    kind = classify(contents, mail.sender, house.settings.domain)
+    if kind is not Kind.HUMAN:
+        await _file_away(house, mail, kind)
+        return
     async with house.database.write() as connection:
         member: Member = await labs.member(connection, mail.member_id)
         context = {"heading": "Not done", "sentences": [sentence], "case": None}
-        draft = reply_letter(mail, subject, member.address, member.name, "notice", context)
+        draft = reply_letter(mail, contents.subject, member.address, member.name, "notice", context)
         await outbox.write(connection, draft, house.settings.domain, now)
         await mails.settle(connection, mail.id, MailState.DONE, "refused")
     house.poke()
 
 
-def _subject_of(house: House, mail_id: str) -> str:
-    """The subject alone, of a mail whose parts cannot be read."""
+def _header_of(house: House, mail_id: str) -> Contents:
+    """What the header alone says, of a mail whose parts cannot be read."""
     with house.spool.open(mail_id) as mail:
-        header = mail.read(0, HEADER_LIMIT).partition(b"\r\n\r\n")[0]
-    raw = email.parser.BytesHeaderParser().parsebytes(header).get("subject", "")
-    return decoded_words(str(raw))
+        block = mail.read(0, HEADER_LIMIT).partition(b"\r\n\r\n")[0]
+    return contents_of(read_header(block))
 
 
 async def _file_away(house: House, mail: Mail, kind: Kind) -> None:

@@ -118,7 +118,7 @@ async def _wires(house: House, letter: Letter) -> _Wires:
         reply_to=f"share+{reply}@{domain}",
         envelope_sender=f"bounce+{bounce}@{domain}",
         link=_link(house, key, person) if person else "",
-        picture=await house.threads.run(_picture, house, key, case, letter),
+        picture=await house.object_threads.run(_picture, house, key, case, letter),
         lab_name=lab.name,
         public_id=case.public_id,
     )

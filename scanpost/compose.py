@@ -35,7 +35,7 @@ from store.house import House
 from store.records import mails
 from store.records.database import Database
 from store.settings import Settings, host_and_port, unknown_names
-from store.sweep import Sweep, waiting_for_objects
+from store.sweep import Sweep, waiting_for_stores
 from store.threads import Threads
 from viewer.app import make_app
 
@@ -63,6 +63,7 @@ async def open_house(settings: Settings) -> House:
         blobs=blobs,
         keys=keys,
         threads=Threads(),
+        object_threads=Threads(16),
     )
 
 
@@ -86,6 +87,7 @@ def _blobs(settings: Settings) -> Blobs:
 async def close_house(house: House) -> None:
     # First: a thread may be waiting for an outage of the object store to pass.
     house.blobs.close()
+    house.object_threads.stop()
     house.threads.stop()
     await house.database.close()
 
@@ -138,7 +140,7 @@ class Server:
 
     async def start(self) -> None:
         self.engine.take_lock()
-        await self.house.threads.run(self.house.blobs.check)
+        await self.house.object_threads.run(self.house.blobs.check)
         await self._clean_spool()
         await self.children.warm()
         await self.engine.start()
@@ -156,7 +158,10 @@ class Server:
     async def stop(self) -> None:
         log.info("stopping")
         for door in self.doors:
-            await door.close()
+            try:
+                await door.close()
+            except Exception:  # the rest must stop all the same
+                log.exception("door does not close", door=door.kind)
         await self.web.cleanup()
         if self.sweeping:
             self.sweeping.cancel()
@@ -180,15 +185,17 @@ class Server:
             ("letter", letter, LETTERS_AT_ONCE),
             ("case", case, CASES_AT_ONCE),
         ):
-            self.engine.add_flow(kind, waiting_for_objects(house, kind, flow), at_once)
+            self.engine.add_flow(kind, waiting_for_stores(house, kind, flow), at_once)
 
     async def _clean_spool(self) -> None:
         """Removes what a killed process left: mails half received, and mails no row wants."""
-        self.house.spool.remove_unfinished()
-        async with self.house.database.read() as connection:
-            wanted = await mails.kept_in_spool(connection)
-        for mail_id in self.house.spool.mail_ids() - wanted:
-            self.house.spool.discard(mail_id)
+        spool = self.house.spool
+        with await self.house.threads.run(spool.alone):
+            spool.remove_unfinished()
+            left = spool.mail_ids()
+            async with self.house.database.read() as connection:
+                wanted = await mails.kept_in_spool(connection)
+            spool.discard_all(left - wanted)
 
 
 async def serve(settings: Settings) -> None:

@@ -49,7 +49,7 @@ async def destroy(house: House, case_id: str) -> int:
         case = await cases.case(connection, case_id)
         await cases.destroy_key(connection, case_id)
     await house.database.truncate_log()
-    gone = await house.threads.run(_delete_objects, house, case_id)
+    gone = await house.object_threads.run(_delete_objects, house, case_id)
     async with house.database.write() as connection:
         await audit.record(
             connection,

@@ -24,7 +24,8 @@ class House:
     spool: Spool
     blobs: Blobs
     keys: Keys
-    threads: Threads
+    threads: Threads  # for the spool and for reading mails
+    object_threads: Threads  # for objects: an outage of their store must not hold up a REVOKE
     poked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def poke(self) -> None:

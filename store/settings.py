@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     )
     imap_url: str = Field(
         "",
+        repr=False,  # it may hold a password
         description=(
             "A mailbox to fetch mail from: imaps://user:password@host[:port][/folder]; imap:// asks"
             " for STARTTLS. docs/imap.md says more. Unset: no IMAP."
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     )
     relay_url: str = Field(
         "",
+        repr=False,  # it may hold a password
         description=(
             "Where letters go: smtp://[user:password@]host[:port], smtps://…, or folder:///path,"
             " which writes one .eml a letter. Unset: the folder letters/ in the data folder."

@@ -5,6 +5,7 @@ Reminders, retries and ends are rows with a `due_at`, so that whoever sets the c
 
 import asyncio
 import contextlib
+import errno
 from dataclasses import dataclass
 
 import structlog
@@ -12,26 +13,34 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import DAY, MINUTE, SECOND
 from store.engine import Engine, Flow, Standing, Step
-from store.errors import SettingsError, Unreachable
+from store.errors import ChildLost, SettingsError, Stopping, TryAgain
 from store.house import House
 from store.model import LetterDraft
 from store.records import cases, labs, mails, outbox, work
 from store.records.work import Due
 
 TRIES = 3
-AWAY = 2 * MINUTE  # until a flow looks again whether the object store is back
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
+AWAY = 2 * MINUTE  # until a flow looks again whether its stores are back
 PAUSE = 1.0  # seconds between two looks when nobody pokes
 log = structlog.get_logger()
 
 
-def waiting_for_objects(house: House, kind: str, flow: Flow) -> Flow:
-    """The flow, as it waits in its row while the object store is down: that is no failure of its own."""
+def waiting_for_stores(house: House, kind: str, flow: Flow) -> Flow:
+    """The flow, as it waits in its row while the object store is down or the disk full.
+
+    That is no failure of its own, and whoever mends it has as long as it takes.
+    """
 
     async def run(step: Step, row_id: str) -> None:
         try:
             await flow(step, row_id)
-        except Unreachable as outage:
-            log.warning("object store away", kind=kind, row=row_id, error=str(outage))
+        except (ChildLost, Stopping):
+            raise
+        except (TryAgain, OSError) as trouble:
+            if isinstance(trouble, OSError) and trouble.errno not in _FULL:
+                raise
+            log.warning("stores away", kind=kind, row=row_id, error=str(trouble))
             later = house.clock.now() + AWAY
             async with house.database.write() as connection:
                 await work.wait(connection, kind, row_id, later)
@@ -79,8 +88,8 @@ class Sweep:
         try:
             await self.engine.forget_old()
             blobs = self.house.blobs
-            await self.house.threads.run(blobs.check)
-            left = await self.house.threads.run(blobs.sweep_unfinished, DAY / SECOND)
+            await self.house.object_threads.run(blobs.check)
+            left = await self.house.object_threads.run(blobs.sweep_unfinished, DAY / SECOND)
         except SettingsError as error:  # it was private when we started
             log.error("the object store is not safe any more", error=str(error))  # noqa: TRY400
         except Exception:

@@ -7,14 +7,16 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+from imapclient.exceptions import IMAPClientError
 
 from inbound.door import imap, mailbox
 from inbound.door.imap import PROCESSED, REFUSED, ImapDoor
 from inbound.door.mailbox import Account
-from inbound.door.receive import Receiver
+from inbound.door.receive import Arriving, Envelope, Receiver
 from store.errors import SettingsError
 from store.house import House
 from store.records.schema import letters, mails
@@ -291,7 +293,13 @@ def test_an_account_is_read_from_its_url_and_told_without_its_password() -> None
     assert account == Account("mail.example", 993, USER, "p/w", "Shared/In", tls=True)
     assert Account.of("imap://u:p@localhost:1143").port == 1143
     assert PASSWORD not in Account.of("imap://u:p@h").place
-    for wrong in ("http://u:p@h", "imaps://h/INBOX", "imaps:///x", "imaps://u:secret@"):
+    for wrong in (
+        "http://u:p@h",
+        "imaps://h/INBOX",
+        "imaps:///x",
+        "imaps://u:secret@",
+        "imaps://u:secret@h:99x/",
+    ):
         with pytest.raises(SettingsError) as error:
             Account.of(wrong)
         assert "secret" not in str(error.value)
@@ -313,3 +321,113 @@ async def test_whom_a_mail_is_for_is_read_from_what_the_provider_and_the_sender_
     receiver.close()
     many = b"To: " + b", ".join(b"share+%d@scans.example" % n for n in range(5_000)) + b"\r\n"
     assert len(imap._named(many, DOMAIN)) == imap.RECIPIENTS
+
+
+POISON = (
+    "From: eve@evil.example\r\nTo: " + "(" * 3_000 + "\r\n\r\nhi\r\n",
+    "From: eve@evil.example\r\nReturn-Path: " + "a:" * 3_000 + "\r\n\r\nhi\r\n",
+)
+
+
+async def test_a_mail_that_nobody_can_read_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Receiver):
+        async def commit(self, arriving: Arriving, envelope: Envelope) -> str:
+            if b"poison" in arriving.sink.header:
+                raise RuntimeError("a bug of ours")
+            return await super().commit(arriving, envelope)
+
+    monkeypatch.setattr("tests.test_door_imap.Receiver", Broken)
+    async with running_dovecot() as dovecot, door_at(house, dovecot.url()):
+        for poison in POISON:
+            await dovecot.append(poison.encode())
+        await dovecot.append(mail("poison", "LIST").as_bytes())
+        await dovecot.append(listing().as_bytes())
+        await dovecot.holds(1, PROCESSED)
+        await dovecot.holds(2, REFUSED)
+        await dovecot.holds(1)  # set aside, for a later look
+    assert await states(house) == ["received"]
+
+
+async def test_a_mail_that_cannot_be_moved_holds_up_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = mailbox.Mailbox.move
+
+    def full(self: mailbox.Mailbox, uids: list[int], name: str) -> None:
+        if uids == [1]:
+            raise IMAPClientError("NO [OVERQUOTA] Quota exceeded")
+        real(self, uids, name)
+
+    monkeypatch.setattr(mailbox.Mailbox, "move", full)
+    async with running_dovecot() as dovecot, door_at(house, dovecot.url()):
+        await dovecot.append(listing().as_bytes())
+        await dovecot.append(listing(2).as_bytes())
+        await dovecot.holds(1, PROCESSED)
+    assert await states(house) == ["received"] * 2
+
+
+async def test_a_mail_that_vanishes_or_breaks_off_is_not_taken_for_whole(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "WINDOW", 64)
+    answers: list[dict[bytes, bytes] | None] = [{b"BODY[]<0>": b"x" * 64}, None]
+    client = SimpleNamespace(fetch=lambda _uids, _items: {1: answers.pop(0)})
+    opened = mailbox.Mailbox(Account.of("imap://u:p@localhost"))
+    opened.client = client
+    with pytest.raises(mailbox.Vanished):
+        list(opened.windows(1, 1000))
+    answers[:] = [{b"BODY[]<0>": b"x" * 64}, {b"BODY[]<64>": b""}]
+    with pytest.raises(ConnectionResetError):
+        list(opened.windows(1, 1000))
+    answers[:] = [{b"BODY[]<0>": b"x" * 60}]
+    assert b"".join(opened.windows(1, 1000)) == b"x" * 60  # some servers miscount
+
+
+def test_a_mail_is_set_aside_for_ever_longer_and_a_lost_connection_is_forgiven_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(imap.time, "monotonic", lambda: now)
+    aside = imap.Aside()
+    aside.note_broken("a")
+    aside.note_broken("a")
+    assert not aside.waits("a")
+    aside.note_broken("a")
+    assert aside.waits("a")
+    aside.put("b")
+    now = 61.0
+    assert not aside.waits("b")
+    for _ in range(20):
+        aside.put("b")
+    now += 6 * 3600 - 1
+    assert aside.waits("b")
+
+
+async def test_a_server_that_is_silent_at_the_login_does_not_hold_up_the_stop(house: House) -> None:
+    async def lets_nobody_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        tag = (await reader.readline()).split()[0]
+        writer.write(b"* CAPABILITY IMAP4rev1\r\n" + tag + b" OK done\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(lets_nobody_in, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+    async with door_at(house, f"imap://u:p@127.0.0.1:{port}") as door:
+        async with asyncio.timeout(PATIENCE):
+            while door.mailbox is None or door.mailbox.client is None:
+                await asyncio.sleep(0)
+        before = loop.time()
+        await door.close()
+        assert loop.time() - before < 5
+    server.close()
+
+
+def test_a_password_is_in_no_repr() -> None:
+    assert "secret" not in repr(Account.of("imaps://u:secret@h"))
+    assert "secret" not in repr(
+        Settings(imap_url="imaps://u:secret@h", relay_url="smtp://a:secret@h")
+    )

@@ -216,6 +216,27 @@ def test_a_header_over_its_limit_is_refused_and_no_more_of_it_is_kept() -> None:
     assert left == b""
 
 
+@pytest.mark.parametrize("begin", [b"Subject: a\n\r\n", b"X: " + b"a" * 300_000 + b"\r\n"])
+def test_a_refused_header_does_not_grow_when_the_mail_goes_on_beyond_the_limit(
+    begin: bytes,
+) -> None:
+    sink, spooled, _ = receive([begin, *[b"X-More: " + b"b" * 90 + b"\r\n"] * 30_000])
+    assert sink.size > 2 * LIMIT
+    assert sink.problem is not None
+    assert sink.problem.code in (550, 554)
+    assert len(sink.head) <= len(begin)
+    assert len(spooled) <= len(begin)
+
+
+def test_a_mail_over_the_limit_from_the_first_piece_still_tells_its_header() -> None:
+    """What IMAP brings comes in large windows; whoever wrote it gets an explanation."""
+    sink = MailSink(Kept(), 100)
+    sink.take(b"From: anna@lab.example\r\n\r\n" + b"c" * 200)
+    assert sink.problem is not None
+    assert sink.problem.code == 552
+    assert sink.header == b"From: anna@lab.example\r\n"
+
+
 def test_a_full_disk_is_a_refusal_that_names_no_path_and_the_mail_is_read_to_its_end() -> None:
     sink = MailSink(Full(), LIMIT)
     reader = DataReader(sink)

@@ -287,6 +287,39 @@ async def test_a_size_over_the_limit_is_refused_at_mail_in_mb(listening: Listeni
         assert (await client.ask(f"MAIL FROM:<{ANNA}> SIZE={200 * MB}")).startswith("250")
 
 
+async def test_a_size_that_is_no_number_is_refused_for_good(listening: Listening) -> None:
+    async with listening.client() as client:
+        for size in ("", "x", "-1", "1.5", "²", "٣", "1e3"):
+            reply = await client.ask(f"MAIL FROM:<{ANNA}> SIZE={size}")
+            assert reply.startswith("501"), size
+        assert (await client.deliver(MAIL)).startswith("250")
+
+
+HALVES = ["a@", "<a@", "<", "<>>", "<a@b", "<@", "a@[", '"', "<" + "(" * 400, "@"]
+
+
+@pytest.mark.parametrize("command", ["MAIL FROM:", "RCPT TO:", "VRFY "])
+async def test_half_an_address_is_the_clients_fault_and_never_ours(
+    listening: Listening, command: str
+) -> None:
+    for half in HALVES:
+        async with listening.client() as client:
+            await client.ask(f"MAIL FROM:<{ANNA}>" if command.startswith("RCPT") else "RSET")
+            assert (await client.ask(command + half))[:2] in ("50", "55", "25"), half
+            assert (await client.ask("RSET")).startswith("250")
+
+
+async def test_what_a_client_says_comes_back_without_control_characters(
+    listening: Listening,
+) -> None:
+    for said in ("a\x07b", "\x1b[31mred", "a\rb", "\x7f", "a\0b", "ä"):
+        async with listening.client() as client:
+            await client.ask(f"MAIL FROM:<{ANNA}>")
+            for command in (f"VRFY <{said}", f"RCPT TO:<{said}@x.example>", f"HELP {said}"):
+                reply = await client.ask(command)
+                assert all(" " <= letter <= "~" for letter in reply), reply
+
+
 async def test_a_lying_size_is_refused_at_the_end_and_leaves_no_file(house: House) -> None:
     async with door_with(house, max_mail_mb=1) as listening, listening.client() as client:
         await client.ask(f"MAIL FROM:<{ANNA}> SIZE=100")

@@ -21,4 +21,4 @@ async def test_opening_a_database_twice_changes_nothing(house: House) -> None:
     async with again.read() as connection:
         revision = (await connection.execute(sa.text("SELECT * FROM alembic_version"))).scalar()
     await again.close()
-    assert revision == "0001"
+    assert revision == "0002"

@@ -2,16 +2,16 @@
 
 import pytest
 
-from inbound.mail.parts import split
-from inbound.mail.skeleton import read_contents
+from inbound.mail.parts import read_header, split
+from inbound.mail.skeleton import contents_of, read_contents
 from inbound.talk.classify import Kind, classify
 from tests.fakes import ANNA, DOMAIN
 from tests.test_mail_parts import Mail, multipart
 
 
 def kind_of(header: str, sender: str = ANNA) -> Kind:
-    mail = Mail(f"From: {ANNA}\r\n{header}\r\n\r\nREVOKE\r\n".encode())
-    return classify(read_contents(mail, split(mail)), sender, DOMAIN)
+    contents = contents_of(read_header(f"From: {ANNA}\r\n{header}".encode()))
+    return classify(contents, sender, DOMAIN)
 
 
 @pytest.mark.parametrize(

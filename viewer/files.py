@@ -114,7 +114,7 @@ async def _open(request: web.Request, visit: Visit, number: int, what: str) -> S
         assert version is not None, "an open case has a version"
         key = await house.case_key(connection, case.id)
     name = object_name(case.id, version.id, number, what)
-    return await house.threads.run(open_object, house.blobs, key, name)
+    return await house.object_threads.run(open_object, house.blobs, key, name)
 
 
 def _range_of(request: web.Request, size: int) -> tuple[int, int]:
@@ -147,7 +147,7 @@ async def _stream(
     asked_at = house.clock.now()
     while start < end:
         stop = min(end, (start // CHUNK + 1) * CHUNK)
-        await response.write(await house.threads.run(reader.read, start, stop))
+        await response.write(await house.object_threads.run(reader.read, start, stop))
         start = stop
         if start < end and house.clock.now() - asked_at >= ASK_AGAIN_AFTER:
             await _refuse_when_dead(request, visit)

@@ -42,7 +42,7 @@ async def _prepare(
 
     try:
         async with children.room:
-            with await house.threads.run(plain, house, key, place("original")) as original:
+            with await house.object_threads.run(plain, house, key, place("original")) as original:
                 facts, results = await children.run(
                     "prepare_scan", [original], 3, format=scan.format
                 )
@@ -59,7 +59,9 @@ async def _prepare(
     sealed = []
     for what, result in zip(("preview", "full", "copy"), results, strict=True):
         with result:
-            sealed.append(await house.threads.run(seal_result, house, key, place(what), result))
+            sealed.append(
+                await house.object_threads.run(seal_result, house, key, place(what), result)
+            )
     role = role_from_name(scan.original_name) or Role(facts["role"] or Role.SCAN)
     async with house.database.write() as connection:
         await cases.set_scan(
@@ -94,7 +96,7 @@ async def draw_picture(house: House, children: Children, mail_id: str) -> None:
     names = [object_name(case.id, version.id, scan.number, "preview") for scan in ready]
     try:
         async with children.room:
-            previews = [await house.threads.run(plain, house, key, name) for name in names]
+            previews = [await house.object_threads.run(plain, house, key, name) for name in names]
             facts, (picture,) = await children.run(
                 "draw_case",
                 previews,
@@ -106,7 +108,7 @@ async def draw_picture(house: House, children: Children, mail_id: str) -> None:
         return
     with picture:
         place = object_name(case.id, version.id, 0, "picture")
-        await house.threads.run(seal_result, house, key, place, picture)
+        await house.object_threads.run(seal_result, house, key, place, picture)
     async with house.database.write() as connection:
         await cases.set_picture(connection, version.id, drawn=True, frame=facts["frame"])
 

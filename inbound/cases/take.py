@@ -107,7 +107,7 @@ class _Shelf:
         number = len(self.taken.stored) + 1
         place = object_name(self.case_id, self.version_id, number, "original")
         try:
-            size, digest, head = await self.house.threads.run(
+            size, digest, head = await self.house.object_threads.run(
                 lambda: seal(self.house, self.key, place, pieces())
             )
         except Refusal as refusal:  # uuencoded, and damaged on its way
@@ -115,7 +115,7 @@ class _Shelf:
             return DAMAGED
         kind = sniff(head, size)
         if kind not in SCANS:
-            await self.house.threads.run(self.house.blobs.delete, place)
+            await self.house.object_threads.run(self.house.blobs.delete, place)
             self._leave_out(name, kind)
             return digest
         self.taken.stored.append(

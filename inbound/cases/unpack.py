@@ -16,6 +16,7 @@ from inbound.scans.sniff import HEAD, Format, sniff
 from store.errors import Refusal, ScanRefused
 from store.threads import Threads
 
+MOST_UNPACKED = 200  # files of one mail; each costs a child
 PACKED = frozenset({Format.ZIP, Format.TNEF})
 # Outlook's own names for the pictures of a signature: linked, missing, and drawn into Rich Text.
 _SIGNATURE = re.compile(
@@ -41,6 +42,7 @@ class Unpacker:
         self.children = children
         self.store = store
         self.tell = tell
+        self.unpacked = 0
 
     async def unpack(self, file: Attachment) -> str:
         """Unpacks a file; returns the SHA-256 of it as it was sent, nothing if it was damaged.
@@ -64,6 +66,13 @@ class Unpacker:
             listed, _ = await self.children.run("list_members", [packed], 0, format=kind.value)
         except ScanRefused as refusal:
             self.tell(f"{name} {refusal}")
+            return
+        self.unpacked += len(listed["members"])
+        if self.unpacked > MOST_UNPACKED:
+            self.tell(
+                f"{name} was not unpacked: with it this mail holds more than {MOST_UNPACKED} files."
+                " Send it in a mail of its own."
+            )
             return
         for place, member in enumerate(listed["members"]):
             if kind is Format.ZIP or not _SIGNATURE.fullmatch(member["name"]):

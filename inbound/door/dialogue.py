@@ -8,7 +8,7 @@ import re
 import ssl
 from ipaddress import IPv4Network, IPv6Network
 
-from aiosmtpd.proxy_protocol import V2_CMD, ProxyData
+from aiosmtpd.proxy_protocol import AF, V2_CMD, ProxyData
 from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as AiosmtpdEnvelope
 from aiosmtpd.smtp import Session as AiosmtpdSession
@@ -20,11 +20,18 @@ from inbound.door.sink import too_large_sentence
 from inbound.door.turnstile import Turnstile
 from store.errors import MailRefused
 
+NO_TEXT = "553 5.1.3 This address is neither ASCII nor UTF-8"
 RECIPIENTS = 10  # a dialogue; RFC 5321 4.5.3.1.8 asks for 100, but ours are one service's
 SLOWEST = 4096  # bytes a second, measured from the second minute of a mail on
 PATIENCE = 60.0  # seconds before the slowest rate counts
 SMALL_CHUNK = 4096  # a BDAT below this counts as a command, not as a mail that comes
-_CHUNK = re.compile(r"([0-9]{1,20})(\s+LAST)?", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"\sSIZE=(\S*)", re.IGNORECASE)
+_CHUNK = re.compile(r"([0-9]{1,20})([ \t]+LAST)?", re.ASCII | re.IGNORECASE)
+
+
+def _is_text(address: str) -> bool:
+    """Whether an address is UTF-8; aiosmtpd lets bytes through that are none."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in address)
 
 
 class Hooks:
@@ -41,8 +48,10 @@ class Hooks:
         data: ProxyData,
     ) -> bool:
         # PROXY protocol 2.2: a proxy that looks for itself is not whoever it names.
-        local = data.command == V2_CMD.LOCAL
-        return await server.handle_proxy_line("" if local else str(data.src_addr or ""))
+        if data.command == V2_CMD.LOCAL:
+            return await server.handle_proxy_line("")
+        known = data.family in (AF.INET, AF.INET6) and data.src_addr
+        return await server.handle_proxy_line(str(data.src_addr) if known else "unknown")
 
     async def handle_EHLO(  # noqa: N802
         self,
@@ -66,6 +75,8 @@ class Hooks:
         address: str,
         options: list[str],
     ) -> str:
+        if not _is_text(address):
+            return NO_TEXT
         try:
             self.receiver.check_room()
         except MailRefused as refusal:
@@ -84,6 +95,8 @@ class Hooks:
     ) -> str:
         if len(envelope.rcpt_tos) >= RECIPIENTS:
             return f"452 4.5.3 No more than {RECIPIENTS} recipients in one mail"
+        if not _is_text(address):
+            return NO_TEXT
         try:
             await self.receiver.check_recipient(address, server.peer)
         except MailRefused as refusal:
@@ -113,9 +126,13 @@ class Dialogue(Guarded):
         self.committing: asyncio.Future[str] | None = None
         self.chunked: Arriving | None = None  # a mail that comes by BDAT and is not whole yet
         self.began = 0.0  # when the mail that comes now began
+        self.answering: list[str] = []  # its recipients
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802 -- aiosmtpd's names
-        size = re.search(r"\sSIZE=(\d{1,20})(?:\s|$)", arg or "", re.IGNORECASE)
+        size = _SIZE.search(arg or "")
+        if size and not (size[1].isascii() and size[1].isdigit()):
+            await self.push("501 5.5.4 SIZE is a number of bytes")
+            return
         if size and int(size[1]) > self.limit:
             await self.push(f"552 5.3.4 {too_large_sentence(self.limit)}")
             return
@@ -152,7 +169,7 @@ class Dialogue(Guarded):
 
     async def smtp_BDAT(self, arg: str | None) -> None:  # noqa: N802
         """RFC 3030 2: so many bytes follow at once, and are read even where they are refused."""
-        found = _CHUNK.fullmatch((arg or "").strip())
+        found = _CHUNK.fullmatch(arg or "")
         if found is None:
             await self.push("501 5.5.4 Say BDAT <size>, or BDAT <size> LAST")
             self.hang_up()  # where the chunk ends is not known: it must not be read as commands
@@ -190,7 +207,9 @@ class Dialogue(Guarded):
     def _begin(self) -> Arriving:
         """Raises MailRefused: those who came since MAIL may have taken the room on the disk."""
         self.receiver.check_room()
+        assert self.envelope is not None
         self.began = self.loop.time()
+        self.answering = list(self.envelope.rcpt_tos)
         return self.receiver.open()
 
     def _open_chunked(self) -> str | None:
@@ -279,6 +298,7 @@ class Dialogue(Guarded):
         assert self.envelope is not None
         sender = (self.envelope.mail_from or "").strip("<>")
         envelope = Envelope(self.peer, sender, list(self.envelope.rcpt_tos))
+        self.answering = envelope.recipients  # some may have been named between two chunks
         self._set_post_data_state()  # type: ignore[no-untyped-call]
         self.a_mail_came()
         commit = asyncio.ensure_future(self.receiver.commit(arriving, envelope))
@@ -287,21 +307,21 @@ class Dialogue(Guarded):
             # A client that hangs up must not tear a commit apart.
             mail_id = await asyncio.shield(commit)
         except MailRefused as refusal:
-            await self._answer(refusal.reply, envelope)
+            await self._answer(refusal.reply)
             self._hang_up_after(refusal)
             return
         except asyncio.CancelledError:
             await asyncio.wait([commit])
             raise
         except Exception as error:  # noqa: BLE001 -- said to the client, written to the log
-            await self._answer(await self.handle_exception(error), envelope)
+            await self._answer(await self.handle_exception(error))
             return
         finally:
             if commit.done():
                 self.committing = None
-        await self._answer(f"250 2.0.0 Taken as {mail_id}", envelope)
+        await self._answer(f"250 2.0.0 Taken as {mail_id}")
 
-    async def _answer(self, reply: str, _envelope: Envelope) -> None:
+    async def _answer(self, reply: str) -> None:
         """The reply to a whole mail."""
         await self.push(reply)
 
@@ -310,5 +330,5 @@ class Dialogue(Guarded):
             self.hang_up()
 
     async def _fail(self, error: Exception) -> None:
-        await self.push(await self.handle_exception(error))
+        await self._answer(await self.handle_exception(error))
         self.hang_up()  # where the mail ends is not known: its rest must not act as commands

@@ -6,6 +6,7 @@ author. Nor does a robot: it could answer back (RFC 3834 2).
 
 from inbound.auth.fields import values
 from inbound.auth.verdict import Proof, Trust, judge
+from inbound.door.receive import message_id
 from store.errors import MailRefused
 from store.house import House
 from store.model import LetterDraft
@@ -31,15 +32,14 @@ async def explain(
         if verdict.author not in members:
             return
         member = members[verdict.author]
-        message_id = next(iter(values(header, b"message-id")), b"").decode("latin-1")
         draft = LetterDraft(
             kind="notice",
             recipient=member.address,
             recipient_name=member.name,
             subject="Your mail was not taken",
             context={"heading": "Not taken", "sentences": [str(refusal)], "case": None},
-            in_reply_to=message_id,
-            thread=[message_id] if message_id else [],
+            in_reply_to=message_id(header),
+            thread=[message_id(header)] if message_id(header) else [],
         )
         once = f"refused|{source}"
         await outbox.write(connection, draft, house.settings.domain, house.clock.now(), once)

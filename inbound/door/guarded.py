@@ -42,6 +42,7 @@ _ENHANCED = {
     "454": "4.7.0", "500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1",
     "530": "5.7.0", "552": "5.3.4", "553": "5.1.3", "554": "5.5.0", "555": "5.5.4",
 }  # fmt: skip
+_PRINTABLE = bytes(code if 32 <= code < 127 else ord("?") for code in range(256))
 _HAS_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3} ")
 
 
@@ -127,9 +128,18 @@ class Guarded(SMTP):
             self.errors += 1
         if self.errors > self.most_errors:
             status = "421 4.7.0 Too many errors, closing"
-        await super().push(status.encode("ascii", "replace"))
+        # What a client wrote may stand in it; RFC 5321 4.2 allows no control characters.
+        await super().push(status.encode("ascii", "replace").translate(_PRINTABLE))
         if status.startswith("421"):
             self.hang_up()
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        """Aiosmtpd lets the library's parser stumble over half an address: "<a@", "a@"."""
+        try:
+            address, rest = super()._getaddr(arg)
+        except Exception:  # noqa: BLE001 -- it stumbles in many ways
+            return None, None
+        return address, rest
 
     async def handle_exception(self, error: Exception) -> str:
         """Aiosmtpd answers a fault of ours with 500 and its text: the sender would give up."""

@@ -10,6 +10,8 @@ The connection blocks and lives in a thread of its own; rows and commits happen 
 
 import asyncio
 import threading
+import time
+from collections import Counter
 from collections.abc import Coroutine
 from email.utils import getaddresses
 from typing import Any, TypeVar
@@ -18,7 +20,7 @@ import structlog
 
 from inbound.auth.fields import values
 from inbound.door.explain import explain
-from inbound.door.mailbox import LOST, Account, Mailbox
+from inbound.door.mailbox import BROKEN, LOST, Account, Mailbox, Vanished
 from inbound.door.receive import Arriving, Envelope, Receiver
 from inbound.door.sink import too_large_sentence
 from store.errors import MailRefused
@@ -26,6 +28,8 @@ from store.records import mails
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds before the next attempt to connect
 CLOSING = 30.0  # seconds
+SET_ASIDE, LONGEST_ASIDE = 30.0, 6 * 3600.0  # seconds for a mail that cannot be taken
+CHANCES = 3  # that a connection may break over one mail
 RECIPIENTS = 10
 PEER = "imap"
 PROCESSED, REFUSED = "Processed", "Refused"
@@ -36,6 +40,28 @@ _AT_ONCE = 500  # places asked for in one question
 _TO = (b"delivered-to", b"x-original-to", b"envelope-to", b"to", b"cc")
 log = structlog.get_logger()
 T = TypeVar("T")
+
+
+class Aside:
+    """Mails that cannot be taken just now and must not hold up the others: tried again ever later."""
+
+    def __init__(self) -> None:
+        self.failures: Counter[str] = Counter()
+        self.until: dict[str, float] = {}
+
+    def waits(self, source: str) -> bool:
+        return self.until.get(source, 0) > time.monotonic()
+
+    def put(self, source: str) -> None:
+        self.failures[source] += 1
+        pause = min(SET_ASIDE * 2 ** self.failures[source], LONGEST_ASIDE)
+        self.until[source] = time.monotonic() + pause
+
+    def note_broken(self, source: str) -> None:
+        """The connection broke over this mail: by chance, unless it does so again and again."""
+        self.failures[source] += 1
+        if self.failures[source] >= CHANCES:
+            self.put(source)
 
 
 class ImapDoor:
@@ -49,6 +75,8 @@ class ImapDoor:
         self.stopping = threading.Event()
         self.ended = asyncio.Event()
         self.mailbox: Mailbox | None = None
+        self.aside = Aside()
+        self.pause = FIRST_PAUSE
         self.loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -66,17 +94,20 @@ class ImapDoor:
             return
         if self.mailbox:
             self.mailbox.interrupt()
-        async with asyncio.timeout(CLOSING):
-            await self.ended.wait()
+        try:
+            async with asyncio.timeout(CLOSING):
+                await self.ended.wait()
+        except TimeoutError:
+            log.warning("mailbox does not let go", host=self.account.host)
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE
+        self.pause = FIRST_PAUSE
         while not self.stopping.is_set():
+            mailbox = Mailbox(self.account)
+            self.mailbox = mailbox  # from now on `close` can interrupt it
             try:
-                with Mailbox(self.account) as mailbox:
-                    self.mailbox = mailbox
+                with mailbox:
                     log.info("mailbox open", folder=self.account.folder, host=self.account.host)
-                    pause = FIRST_PAUSE
                     self._serve(mailbox)
             except LOST as error:
                 if not self.stopping.is_set():
@@ -84,8 +115,8 @@ class ImapDoor:
             except Exception:
                 log.exception("mailbox given up for now", host=self.account.host)
             self.mailbox = None
-            self.stopping.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            self.stopping.wait(self.pause)
+            self.pause = min(2 * self.pause, LONGEST_PAUSE)
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self.ended.set)
 
@@ -93,6 +124,7 @@ class ImapDoor:
         while not self.stopping.is_set():
             # What came meanwhile was announced in the middle of other commands: IDLE would not say it.
             if not self._take_all(mailbox):
+                self.pause = FIRST_PAUSE  # not before: a login a second would lock the account
                 mailbox.wait(self.stopping)
 
     def _take_all(self, mailbox: Mailbox) -> int:
@@ -105,11 +137,25 @@ class ImapDoor:
             for uid in some:
                 if self.stopping.is_set():
                     return moved
-                folder = PROCESSED if mailbox.source(uid) in known else self._take(mailbox, uid)
-                if folder:
-                    mailbox.move([uid], folder)
-                    moved += 1
+                if not self.aside.waits(mailbox.source(uid)):
+                    moved += self._take_one(mailbox, uid, known)
         return moved
+
+    def _take_one(self, mailbox: Mailbox, uid: int, known: set[str]) -> bool:
+        """Takes and moves one mail; whether it has left the folder. Its faults are not the others'."""
+        source = mailbox.source(uid)
+        try:
+            folder = PROCESSED if source in known else self._take(mailbox, uid)
+            if folder:
+                mailbox.move([uid], folder)
+        except BROKEN:
+            self.aside.note_broken(source)
+            raise
+        except Exception as error:
+            self.aside.put(source)
+            log.exception("mail set aside for now", uid=uid, error=_brief(error))
+            return False
+        return folder is not None
 
     def _take(self, mailbox: Mailbox, uid: int) -> str | None:
         """Takes one mail; returns the folder it belongs into now, None where it stays or is gone."""
@@ -123,19 +169,21 @@ class ImapDoor:
             self._fetch(mailbox, uid, size, arriving)
             self._on_loop(self._commit(arriving, mailbox.source(uid)))
         except MailRefused as refusal:
-            log.info("mail refused", source=mailbox.source(uid), reply=refusal.reply[:9])
+            log.info("mail refused", uid=uid, validity=mailbox.validity, reply=refusal.reply[:9])
             if refusal.code < 500:
                 return None  # the next look finds it again
             if arriving and refusal.enhanced.startswith(_FAULTS):
                 self._on_loop(self._explain(arriving, mailbox.source(uid), refusal))
             return REFUSED
+        except Vanished:
+            return None
         finally:
             if arriving:
                 arriving.abort()
         return PROCESSED
 
     def _fetch(self, mailbox: Mailbox, uid: int, size: int, arriving: Arriving) -> None:
-        for window in mailbox.windows(uid):
+        for window in mailbox.windows(uid, size):
             arriving.sink.take(window)
             if size > self.receiver.limit:  # its header is enough to tell whom it is from
                 raise MailRefused(552, "5.3.4", too_large_sentence(self.receiver.limit))
@@ -181,16 +229,23 @@ class ImapDoor:
 
 def _named(header: bytes, domain: str) -> list[str]:
     """Addresses at our domain, distinct and in order, no more than a dialogue would take."""
-    named = getaddresses([value.decode("latin-1") for value in values(header, *_TO)])
-    distinct = dict.fromkeys(address.lower() for _, address in named)
+    distinct = dict.fromkeys(address.lower() for address in _addresses(values(header, *_TO)))
     return [address for address in distinct if address.endswith(f"@{domain}")][:RECIPIENTS]
 
 
 def _sender(header: bytes) -> str:
     """The envelope's sender, which the provider has written down (RFC 5321 4.4); empty for <>."""
     found = values(header, b"return-path") or values(header, b"from")
-    addresses = getaddresses([found[0].decode("latin-1")]) if found else []
-    return addresses[0][1] if addresses else ""
+    return next(iter(_addresses(found[:1])), "")
+
+
+def _addresses(fields: list[bytes]) -> list[str]:
+    """The addresses in some fields; none where the library's parser breaks down over them."""
+    try:
+        named = getaddresses([field.decode("latin-1") for field in fields])
+    except (RecursionError, ValueError, IndexError):
+        return []
+    return [address for _, address in named if address]
 
 
 def _brief(error: BaseException) -> str:

@@ -5,7 +5,6 @@ recipient: the server in front bounces or retries for each of them alone.
 """
 
 from inbound.door.dialogue import Dialogue
-from inbound.door.receive import Envelope
 from inbound.door.smtp import SmtpDoor
 
 
@@ -27,8 +26,8 @@ class LmtpDialogue(Dialogue):
         needed: bool = await super().check_helo_needed("LHLO")
         return needed
 
-    async def _answer(self, reply: str, envelope: Envelope) -> None:
-        for _ in envelope.recipients:
+    async def _answer(self, reply: str) -> None:
+        for _ in self.answering:
             await self.push(reply)
 
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
@@ -27,7 +27,13 @@ IDLE_RENEWED = 300.0  # seconds
 _SOONEST = 0.9  # seconds of waiting for news that do not come
 POLL = 30.0  # seconds between two looks where IDLE is missing
 LOST = (IMAPClientError, imaplib.IMAP4.error, OSError, EOFError)  # what a lost connection raises
+# Of these, the ones after which the connection is of no use; the others are a "no" to one command.
+BROKEN = (imaplib.IMAP4.abort, OSError, EOFError)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Vanished(Exception):
+    """The mail is not there any more, which is no error in IMAP."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Account:
     host: str
     port: int
     user: str
-    password: str
+    password: str = field(repr=False)
     folder: str
     tls: bool  # from the first byte; else STARTTLS, except on this machine itself
 
@@ -48,16 +54,22 @@ class Account:
         Raises:
             SettingsError: something is missing; the password is never in its sentence.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("imap", "imaps") or not parts.hostname or not parts.username:
+        try:
+            parts = urlsplit(url)
+            port, complete = parts.port, parts.hostname and parts.username
+        except ValueError:
+            complete = None
+        if not complete or parts.scheme not in ("imap", "imaps"):
             raise SettingsError(
                 "SCANPOST_IMAP_URL cannot be used: write imaps://user:password@host/folder, with"
                 " %40 for @ in the user's name."
             )
+        assert parts.hostname is not None
+        assert parts.username is not None
         tls = parts.scheme == "imaps"
         return cls(
             host=parts.hostname,
-            port=parts.port or (993 if tls else 143),
+            port=port or (993 if tls else 143),
             user=unquote(parts.username),
             password=unquote(parts.password or ""),
             folder=unquote(parts.path.strip("/")) or "INBOX",
@@ -75,12 +87,18 @@ class Mailbox:
 
     def __init__(self, account: Account) -> None:
         self.account = account
-        self.client: Any = _connect(account)
-        self.client.login(account.user, account.password)
-        self.prefix = self._prefix()
+        self.client: Any = None
+        self.prefix = ""
         self.validity = 0
 
     def __enter__(self) -> Self:
+        self.client = _connect(self.account)
+        try:
+            self.client.login(self.account.user, self.account.password)
+            self.prefix = self._prefix()
+        except BaseException:
+            self.client.shutdown()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +111,7 @@ class Mailbox:
         """Ends whatever waits for the server; from another thread."""
         try:
             self.client.socket().shutdown(socket.SHUT_RDWR)
-        except OSError:  # it has ended already
+        except (AttributeError, OSError):  # it has not begun, or has ended already
             return
 
     def look(self) -> list[int]:
@@ -112,18 +130,29 @@ class Mailbox:
         found = self.client.fetch([uid], ["RFC822.SIZE"]).get(uid)
         return int(found[b"RFC822.SIZE"]) if found else None
 
-    def windows(self, uid: int) -> Iterator[bytes]:
-        """The mail's bytes in windows. The server's own count is not relied on: some miscount."""
+    def windows(self, uid: int, size: int) -> Iterator[bytes]:
+        """The mail's bytes in windows.
+
+        Args:
+            size: as the server has counted it. Some miscount, so only a mail that breaks off at a
+                window's edge is not believed to be whole.
+
+        Raises:
+            Vanished: somebody has moved or deleted it meanwhile.
+        """
         offset = 0
         while True:
-            item = f"BODY.PEEK[]<{offset}.{WINDOW}>"
-            found = self.client.fetch([uid], [item]).get(uid, {})
+            found = self.client.fetch([uid], [f"BODY.PEEK[]<{offset}.{WINDOW}>"]).get(uid)
+            if found is None:
+                raise Vanished
             window = found.get(b"BODY[]<%d>" % offset) or b""
             if window:
                 yield window
             offset += len(window)
             if len(window) < WINDOW:
-                return
+                break
+        if offset < size and offset % WINDOW == 0:
+            raise ConnectionResetError(f"{offset} of {size} bytes came")
 
     def move(self, uids: Sequence[int], name: str) -> None:
         """Moves mails into a folder beside, made if need be."""

@@ -5,10 +5,12 @@ if it had never come, and the sender tries again; what comes after it is never l
 at the same moment go through these steps together.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.auth.fields import values
@@ -25,6 +27,7 @@ from store.tokens import ADDRESS, Purpose, new_id
 
 log = structlog.get_logger()
 _LONGEST_ID = 500
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,15 @@ class Receiver:
             raise MailRefused(550, "5.1.1", f"There is no address {address} here.")
 
     def open(self) -> Arriving:
+        """Raises MailRefused (452) when the disk takes no more."""
         mail_id = new_id()
-        return Arriving(mail_id, self.house.spool.create(mail_id), self.arriving, self.limit)
+        try:
+            spool = self.house.spool.create(mail_id)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise _not_stored(error) from None
+        return Arriving(mail_id, spool, self.arriving, self.limit)
 
     async def commit(self, arriving: Arriving, envelope: Envelope) -> str:
         """Makes a received mail durable; returns its id.
@@ -163,12 +173,27 @@ class Receiver:
         try:
             async with self.house.database.write() as connection:
                 return await self._write_rows_in(connection, synced)
+        except OperationalError as error:  # the database's own trouble, not one mail's
+            return await self._after(error, synced)
         except Exception as error:  # noqa: BLE001 -- whoever waits for it raises it
             if len(synced) == 1:
-                return {synced[0].arriving.mail_id: error}
+                return await self._after(error, synced)
         # One of them is at fault: the others must not suffer for it.
         alone = [await self._write_rows([candidate]) for candidate in synced]
         return {mail_id: state for one in alone for mail_id, state in one.items()}
+
+    async def _after(
+        self, error: Exception, synced: list[_Candidate]
+    ) -> dict[str, MailState | Exception]:
+        """What became of rows whose transaction raised: it may have been committed all the same.
+
+        Raises:
+            Exception: it cannot be told; then no file is removed before the next start.
+        """
+        mail_ids = [candidate.arriving.mail_id for candidate in synced]
+        async with self.house.database.read() as connection:
+            written = await mails.states(connection, mail_ids)
+        return {mail_id: written.get(mail_id, error) for mail_id in mail_ids}
 
     async def _write_rows_in(
         self, connection: AsyncConnection, synced: list[_Candidate]
@@ -192,7 +217,7 @@ class Receiver:
             author=candidate.author,
             member_id=member_id,
             recipients=envelope.recipients,
-            message_id=_message_id(sink.header),
+            message_id=message_id(sink.header),
             header_sha256=sink.header_sha256,
             body_sha256=sink.body_sha256,
             size=sink.size,
@@ -212,10 +237,11 @@ class Receiver:
 
 
 def _not_stored(error: OSError) -> MailRefused:
-    log.warning("spool cannot be synced", error=repr(error))
+    log.warning("spool cannot be written", error=repr(error))
     return MailRefused(452, "4.3.1", "This server cannot store the mail. Try again later.")
 
 
-def _message_id(header: bytes) -> str:
+def message_id(header: bytes) -> str:
+    """The Message-ID as written, on one line and no longer than anybody writes it."""
     found = next(iter(values(header, b"message-id")), b"")
     return " ".join(found.decode(errors="replace").split())[:_LONGEST_ID]

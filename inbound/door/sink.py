@@ -71,7 +71,7 @@ class MailSink:
         if data.endswith(b"\r"):
             data, self.held = data[:-1], b"\r"
         self.size += len(data)
-        if self.size > self.limit:
+        if self.size > self.limit and self.problem is None:
             if not self.header_ended:  # whose mail it is can be said all the same
                 self._keep_header(data)
             self._refuse(552, "5.3.4", too_large_sentence(self.limit))

@@ -1,6 +1,7 @@
 """The SMTP listener: whom it lets in, and what it finishes before it closes."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -12,6 +13,7 @@ from inbound.door.turnstile import Turnstile
 from store.settings import host_and_port, socket_path
 
 CLOSING = 30.0  # seconds for the commits that are under way
+_TURNS = 10  # of the loop, from a closed connection to the end of its dialogue
 
 
 class SmtpDoor:
@@ -41,7 +43,7 @@ class SmtpDoor:
         self.hostname = hostname
         self.certificate = certificate
         self.proxies = proxies
-        self.turnstile = Turnstile()
+        self.turnstile = Turnstile(receiver.trust.covers)
         self.dialogues: set[Dialogue] = set()
         self.server: asyncio.Server | None = None
 
@@ -68,12 +70,14 @@ class SmtpDoor:
         self.server.close()
         if self.path:
             self.path.unlink(missing_ok=True)
-        commits = [d.committing for d in self.dialogues if d.committing]
-        if commits:
-            await asyncio.wait(commits, timeout=CLOSING)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING):
+                while commits := [d.committing for d in self.dialogues if d.committing]:
+                    await asyncio.wait(commits)
         for dialogue in list(self.dialogues):
             dialogue.hang_up()
-        await asyncio.sleep(0)  # lets the cancelled dialogues remove their unfinished files
+        for _ in range(_TURNS):  # lets the dialogues end and remove their unfinished files
+            await asyncio.sleep(0)
 
     def _new_dialogue(self) -> Dialogue:
         tls = self.certificate.current() if self.certificate else None

@@ -4,6 +4,7 @@ A file lies in a part of its own, in a text (uuencode), or in one of these in an
 is packed once more (ZIP, winmail.dat) is one file here; a child process looks into it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ LOGO = 100 * 1024  # an inline picture below this belongs to a signature
 MOST_FILES = 200
 MOST_UNFOLDED = 50  # each is an open file
 DEEPEST_UNFOLDED = 3  # each level may take as much disk as the mail itself
+_BEGIN = re.compile(rb"begin(?:-base64)? [0-7]{3,4} ")
 _TOLD_BY_THEIR_PLACE = frozenset({Format.MAIL, Format.YENC})
 Unfold = Callable[[Iterable[bytes]], Windows]
 
@@ -83,6 +85,7 @@ class _Finder:
                 yield _named(mail, part, Format.MAIL)
             elif part.encoding in UUENCODED or is_said(mail, part):
                 yield from _written_into(mail, part)
+                yield from self._written_into_encoded(mail, part)
             elif not is_no_file(mail, part) and not _is_logo(part):
                 yield _named(mail, part)
 
@@ -101,6 +104,19 @@ class _Finder:
             return
         self.parts += root.count
         yield from list(self.files(held, root, depth + 1)) or [_named(mail, part, Format.MAIL)]
+
+    def _written_into_encoded(self, mail: Windows, part: Part) -> Iterator[Attachment]:
+        """Files within a text that a gateway has encoded once more."""
+        if part.encoding in AS_IT_IS | UUENCODED or part.type != "text/plain" or not self.unfold:
+            return
+        if not any(_BEGIN.search(piece) for piece in decoded(mail, part)):
+            return
+        self.unfolded += 1
+        if self.unfolded > MOST_UNFOLDED:
+            raise Refusal("Too many mails are attached to this mail. Attach the scans themselves.")
+        held = self.unfold(decoded(mail, part))
+        for block in uuencode.blocks(held, 0, len(held)):
+            yield Attachment(held, part, block.name, Format.OTHER, block)
 
 
 def _nameless(file: Attachment, number: int) -> str:

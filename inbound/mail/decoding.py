@@ -12,6 +12,7 @@ from inbound.mail.parts import Part, Windows
 
 _PIECE = 1 << 18  # a quarter of a sealed chunk: half a dozen copies of it are alive at once
 _NARROWEST = 62  # of a base64 line with its end for which the fast way pays
+_LAST_DIGITS = re.compile(rb"[A-Za-z0-9+/]*=*")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -35,14 +36,24 @@ def _base64(mail: Windows, part: Part) -> Iterator[bytes]:
     carried = b""
     for lines in _whole_lines(mail, part):
         digits = carried + _without_line_ends(lines)
-        try:
-            piece = pybase64.b64decode(digits[: len(digits) & ~3], validate=True)
-        except binascii.Error:
+        piece = _strictly(digits)
+        if piece is None:
             digits = carried + _digits_among(lines)
             piece = _decode(digits[: len(digits) & ~3])
         yield piece
         carried = digits[len(digits) & ~3 :]
     yield _decode(carried)
+
+
+def _strictly(digits: bytes) -> bytes | None:
+    """The bytes of all whole quartets, or None where something else stands among the digits."""
+    whole = len(digits) & ~3
+    if not _LAST_DIGITS.fullmatch(digits, whole):
+        return None
+    try:
+        return pybase64.b64decode(digits[:whole], validate=True)
+    except binascii.Error:
+        return None
 
 
 def _without_line_ends(lines: bytes) -> bytes:

@@ -28,17 +28,38 @@ _CONTENT = re.compile(rb"(?im)^content-[a-z-]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*"
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_BOUNDARY = 200  # RFC 2046 5.1.1 says 70
 _DELIMITER_END = re.compile(rb"(--)?[ \t]{0,200}(?:\r\n|\n|\Z)")
-_ODD_BOUNDARY = "The boundary between the parts of this mail is not ASCII."
+_ODD_BOUNDARY = (
+    "The parts of this mail cannot be told apart. Send it once more, or the scans as ZIP."
+)
+_LONGEST_PARAMETERS, _MOST_PARAMETERS = 8_000, 100  # of a field that describes a part
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _ROOM = 512  # bytes: a whole delimiter line, blanks behind it included
-_TOKEN = re.compile(r"[ \t\"]*([\w-]*)")
+_TOKEN = re.compile(r"[\s\"]*([\w-]*)")
 _PARSER = email.parser.HeaderParser(policy=email.policy.compat32)
 
 AS_IT_IS = frozenset({"7bit", "8bit", "binary"})  # RFC 2045 6.2: encodings that change nothing
 ATTACHED_MAIL = frozenset({"message/rfc822", "message/global"})  # RFC 6532 3.7 for the latter
 
 
-class Incomplete(Refusal):
+class Malformed(Refusal):
+    """It cannot be taken apart; an attached mail like that is one file, and refuses nothing else."""
+
+
+class Incomplete(Malformed):
     """The mail's end is missing."""
+
+
+class Held:
+    """Bytes in memory, read like a spooled mail."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def read(self, start: int, end: int) -> bytes:
+        return self.data[start:end]
 
 
 class Windows(Protocol):
@@ -125,9 +146,8 @@ class _Splitter:
             raise Refusal(f"The parts of this mail are nested more than {DEEPEST} deep.")
         headers, body = self._headers(start, end, default_type)
         found = Part(start, body, end, headers, depth)
-        boundary = _boundary(headers) if headers.get_content_maintype() == "multipart" else None
-        if boundary and len(boundary) <= _LONGEST_BOUNDARY:
-            found.children = self._children(found, boundary, depth)
+        if headers.get_content_maintype() == "multipart":
+            found.children = self._children(found, _boundary(headers), depth)
         if found.type in ATTACHED_MAIL and found.encoding in AS_IT_IS and depth < DEEPEST:
             found.mail = self._attached_mail(found)
         return found
@@ -136,7 +156,7 @@ class _Splitter:
         """RFC 2046 5.2.1; one that is cut off, as in many a delivery report, stays one leaf."""
         try:
             return self.part(part.start, part.end, part.depth + 1, "text/plain")
-        except Incomplete:
+        except Malformed:
             return None
 
     def _headers(self, start: int, end: int, default_type: str) -> tuple[Message, int]:
@@ -153,13 +173,12 @@ class _Splitter:
         self.header_bytes += len(block)
         if self.header_bytes > ALL_HEADERS or block.count(b"\n") > MOST_FIELDS:
             raise Refusal("The header of this mail, or of its parts, is too long.")
-        headers = _PARSER.parsestr(readable(block).decode())
+        headers = read_header(block)
         headers.set_default_type(default_type)
+        _refuse_hostile(headers)
         return headers, body
 
     def _children(self, parent: Part, boundary: str, depth: int) -> list[Part]:
-        if not boundary.isascii():
-            raise Refusal(_ODD_BOUNDARY)
         delimiter = b"--" + boundary.encode()
         digest = parent.type == "multipart/digest"  # RFC 2046 5.1.5
         children: list[Part] = []
@@ -209,11 +228,44 @@ class _Splitter:
         return at - 1 if before.endswith(b"\n") else at
 
 
-def _boundary(headers: Message) -> str | None:
+def read_header(block: bytes) -> Message:
+    """The fields of a header block, whatever stands between them."""
+    return _PARSER.parsestr(readable(_fields_of(block)).decode())
+
+
+def _boundary(headers: Message) -> str:
     try:
-        return headers.get_boundary()
-    except ValueError as error:  # RFC 2231, in a charset that is none
-        raise Refusal(_ODD_BOUNDARY) from error
+        boundary = headers.get_boundary()
+    except (ValueError, TypeError):  # RFC 2231 in a charset that is none, or numbered wrongly
+        boundary = None
+    if not boundary or not boundary.isascii() or len(boundary) > _LONGEST_BOUNDARY:
+        raise Malformed(_ODD_BOUNDARY)
+    return boundary
+
+
+def _refuse_hostile(headers: Message) -> None:
+    """The library reads parameters in a time that grows with the square of their number."""
+    for name in ("content-type", "content-disposition"):
+        for value in headers.get_all(name, []):
+            if len(value) > _LONGEST_PARAMETERS or value.count(";") > _MOST_PARAMETERS:
+                raise Refusal("The header of this mail, or of its parts, is too long.")
+
+
+def _fields_of(block: bytes) -> bytes:
+    """The lines of a header that are fields (RFC 5322 2.2), and those that go on with one.
+
+    Python's parser takes any other line for the header's end, mail programs pass over it: what they
+    show would be lost. Blanks before a colon are forgiven by them too.
+    """
+    lines, kept = [], False
+    for line in block.split(b"\n"):
+        field = _FIELD.match(line)
+        if field:
+            line = field[1] + line[field.end() - 1 :]  # noqa: PLW2901 -- the same line, mended
+        kept = bool(field) or (kept and line.startswith((b" ", b"\t")))
+        if kept:
+            lines.append(line)
+    return b"\n".join(lines) + b"\n" if lines else b""
 
 
 def without_content_fields(block: bytes) -> bytes:

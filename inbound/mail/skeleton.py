@@ -8,14 +8,15 @@ themselves rightly.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from email.message import Message
 
 import mailparser
 
 from inbound.mail import uuencode
 from inbound.mail.charsets import readable_text
 from inbound.mail.decoding import decoded
-from inbound.mail.parts import AS_IT_IS, Part, Windows
+from inbound.mail.parts import AS_IT_IS, Held, Part, Windows
 from inbound.mail.text import text_of_html
 from inbound.mail.texts import SAID, is_said
 from inbound.mail.words import decoded_words, parameter
@@ -47,16 +48,21 @@ class Contents:
 
 def read_contents(mail: Windows, root: Part) -> Contents:
     parsed = mailparser.parse_from_bytes(skeleton(mail, root))
-    headers: dict[str, list[str]] = {}
-    for name, value in root.headers.items():
-        headers.setdefault(name.lower(), []).append(" ".join(str(value).split()))
-    return Contents(
-        subject=decoded_words(next(iter(headers.get("subject", [])), "")),
-        headers=headers,
+    return replace(
+        contents_of(root.headers),
         text="\n".join(parsed.text_plain),
         html_text="\n".join(text_of_html(html) for html in parsed.text_html),
         invitation=any(_is_invitation(part) for part in root.leaves()),
     )
+
+
+def contents_of(header: Message) -> Contents:
+    """What the header says; nothing else."""
+    headers: dict[str, list[str]] = {}
+    for name, value in header.items():
+        headers.setdefault(name.lower(), []).append(" ".join(str(value).split()))
+    subject = decoded_words(next(iter(headers.get("subject", [])), ""))
+    return Contents(subject, headers, text="", html_text="")
 
 
 def skeleton(mail: Windows, root: Part) -> bytes:
@@ -90,7 +96,9 @@ class _Skeleton:
         if part.type == "text/plain" and part.encoding in AS_IT_IS:
             data = b"".join(_between_files(self.mail, part, room + 1))
         else:
-            data = b"".join(_begin_of(self.mail, part, room + 1))
+            held = Held(b"".join(_begin_of(self.mail, part, room + 1)))
+            whole = Part(0, 0, len(held), part.headers, part.depth)
+            data = b"".join(_between_files(held, whole, room + 1))
         if len(data) > room:  # between lines: half a character would spoil the rest
             data = data[: data.rfind(b"\n", 0, room) + 1 or room]
         self.room[part.type] -= len(data)

@@ -16,7 +16,7 @@ _SIGNATURE = re.compile(
 )
 _BLOCKS = {"br", "p", "div", "tr", "li", "blockquote", "h1", "h2", "h3", "hr", "table"}
 _TOKEN = re.compile(
-    r"<!--.*?(?:-->|\Z)|<[!?][^<>]*>|<(?P<closing>/?)(?P<tag>[a-zA-Z][\w:-]*)(?P<attributes>[^<>]*)>",
+    r"<!--.*?(?:-->|\Z)|<[!?][^<>]*+>|<(?P<closing>/?)(?P<tag>[a-zA-Z][\w:-]*+)(?P<attributes>[^<>]*+)>",
     re.DOTALL,
 )
 _UNSHOWN = {"style", "script", "head", "title"}

@@ -29,8 +29,9 @@ _MACHINES = frozenset(
 )
 # Signatures whose type a gateway has forgotten, and texts that Exchange has turned into files.
 _MACHINES_NAMES = re.compile(r"smime\.p7s|ATT\d{5}\.(?:txt|html?)", re.IGNORECASE)
-_FACET = re.compile(rb"(?m)^\s*(?:facet|endsolid)\b", re.IGNORECASE)
+_FACET = re.compile(rb"(?m)^[ \t]*(?:facet|endsolid)\b", re.IGNORECASE)
 _VERTEX = re.compile(rb"(?m)^v(?:[ \t]+[-+]?\d[-+.\deE]*){3}")
+_SCANS = frozenset({Format.STL, Format.PLY, Format.OBJ, Format.ZIP, Format.TNEF})
 _MANY = 10  # lines of corners that nobody writes in a letter
 
 
@@ -50,11 +51,16 @@ def is_no_file(mail: Windows, part: Part) -> bool:
     """Whether a leaf is nothing that was sent as a file."""
     if part.headers.get_content_maintype() == "multipart" or part.type in _MACHINES:
         return True
-    if _MACHINES_NAMES.fullmatch(part.name):
+    if _MACHINES_NAMES.fullmatch(part.name) and not _holds_scans(mail, part):
         return True
     if part.type in _ALSO_SAID:
         return not part.name and part.disposition != "attachment"
     return is_said(mail, part)
+
+
+def _holds_scans(mail: Windows, part: Part) -> bool:
+    """Whether a part is a scan or an archive, whatever a program has called it."""
+    return sniff(next(decoded(mail, part), b"")[:HEAD], part.size) in _SCANS
 
 
 def _is_scan(begin: bytes, size: int) -> bool:

@@ -6,6 +6,7 @@ is not what it says refuses all of it. yEnc, which hardly is text, is only recog
 """
 
 import binascii
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,12 +100,13 @@ def decoded(mail: Windows, block: Block) -> Iterator[bytes]:
 
 
 def head(mail: Windows, block: Block) -> bytes:
-    """The first bytes of a file, to tell what it is, also where its end is missing or damaged."""
+    """The first bytes of a file, up to the first damage, to tell what it is or would have been."""
     text = mail.read(block.start, min(block.end, block.start + _HEAD))
     lines = text[: text.rfind(b"\n") + 1].splitlines()
     if not block.base64:
-        return b"".join(_line(line, ticked=False) or b"" for line in lines)
-    digits = b"".join(line.strip() for line in lines)
+        pieces = [_line(line, ticked=False) for line in lines]
+        return b"".join(filter(None, pieces[: (*pieces, None).index(None)]))
+    digits = b"".join(map(bytes.strip, itertools.takewhile(_BASE64_LINE.fullmatch, lines)))
     try:
         return pybase64.b64decode(digits[: len(digits) & ~3])
     except binascii.Error:
@@ -247,12 +249,13 @@ def _line(line: bytes, ticked: bool) -> bytes | None:
     if not _UU_LINE.fullmatch(line):
         return None
     digits = _digits(line)
-    # One letter behind may be a checksum of the line; a last line may lack what fills its quartet.
-    least = (_count(line) * 4 + 2) // 3 if ticked else 0
+    # One letter behind may be a checksum of the line; a last line may lack what fills its quartet,
+    # or hold there whatever lay in its writer's memory.
+    needed = (_count(line) * 4 + 2) // 3
     written = len(line.rstrip())
-    if not least < written <= digits + 2:
+    if not (needed if ticked else 0) < written <= digits + 2:
         return None
-    return binascii.a2b_uu(line[: 1 + digits].ljust(1 + digits))
+    return binascii.a2b_uu(line[: 1 + needed].ljust(1 + digits))
 
 
 def _count(line: bytes) -> int:

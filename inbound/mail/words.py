@@ -41,7 +41,10 @@ def decoded_words(value: str) -> str:
 
 def parameter(headers: Message, name: str, field: str = "content-type") -> str:
     """A parameter of a field; of several with one name the first that is not encoded."""
-    given = headers.get_param(name, "", header=field)
+    try:
+        given = headers.get_param(name, "", header=field)
+    except (ValueError, TypeError):  # numbered in ways that RFC 2231 does not know
+        return ""
     if isinstance(given, str):
         return given
     charset, _, value = given

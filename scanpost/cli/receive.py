@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from inbound.auth.fields import values
 from inbound.auth.verdict import Trust
 from inbound.door.receive import Envelope, Receiver
 from inbound.door.sink import MailSink
@@ -36,16 +37,20 @@ def command(file: Path, to: str, sender: str) -> None:
 async def _take(house: House, file: Path, to: str, sender: str) -> str:
     receiver = Receiver(house)
     receiver.trust = Trust([], frozenset({PEER}))
-    receiver.check_room()
-    await receiver.check_recipient(to, PEER)
-    arriving = receiver.open()
+    arriving = None
     try:
-        await house.threads.run(_feed, file, arriving.sink)
-        return await receiver.commit(arriving, Envelope(PEER, sender or "file", [to]))
+        with await house.threads.run(house.spool.beside_others):
+            receiver.check_room()
+            await receiver.check_recipient(to, PEER)
+            arriving = receiver.open()
+            await house.threads.run(_feed, file, arriving.sink)
+            author = next(iter(values(arriving.sink.header, b"from")), b"").decode(errors="replace")
+            return await receiver.commit(arriving, Envelope(PEER, sender or author, [to]))
     except MailRefused as refusal:
         raise Refusal(f"{file} was not taken: {refusal}") from None
     finally:
-        arriving.abort()
+        if arriving:
+            arriving.abort()
         receiver.close()
 
 

@@ -92,6 +92,9 @@ class Bucket:
     ) -> None:
         self.place = place
         self.closing = Event()
+        # Whether patience ran out and nothing has worked since: then each call tries once, so that
+        # an outage does not hold everybody for as long as the first.
+        self.away = False
         # Never more requests than connections; whoever holds all of them knows that none is made.
         self.lines = BoundedSemaphore(CONNECTIONS)
         try:
@@ -166,14 +169,17 @@ class Bucket:
                 with self.lines:
                     if self.closing.is_set():
                         raise Stopping("The server is stopping.")
-                    return call(client.s3)
+                    answer = call(client.s3)
+                    self.away = False
+                    return answer
             except _FAILURES as error:
                 status, code = _status_and_code(error)
                 passes = _passes(error, status, code)
             # Outside the handler: what boto3 raised may hold more than anybody should read.
             if not passes:
                 raise self._refused(deed, status, code)
-            if time.monotonic() + pause > until:
+            if time.monotonic() + pause > until or self.away:
+                self.away = True
                 raise self._unreachable(deed, code, client.patience.outage)
             if pause == FIRST_PAUSE:
                 log.warning("object store does not answer", place=str(self.place), code=code)

@@ -98,9 +98,9 @@ class FolderWriting:
     def commit_entry(self) -> None:
         """Durable but for the folder's entry: whoever commits many syncs their folder once."""
         os.fdatasync(self.fd)
+        self.unfinished.rename(self.path)
         os.close(self.fd)
         self.fd = -1
-        self.unfinished.rename(self.path)
 
     def abort(self) -> None:
         if self.fd >= 0:

@@ -7,13 +7,14 @@ import structlog
 
 from store.blobs.bucket import Bucket, Refused
 from store.errors import SettingsError, Unreachable
+from store.tokens import new_id
 
 log = structlog.get_logger()
-PROBE = "check"  # the name of an object that is there for the time of the check
+PROBE = "check"  # how the name of an object begins that is there for the time of the check
 
 
 def check(bucket: Bucket) -> None:
-    """Tries all that will be needed; a store that does not answer is only logged.
+    """Tries what will be needed; a store that does not answer is only logged.
 
     Raises:
         SettingsError: there is no such bucket, or it refuses us, or it lets others read, or it keeps
@@ -61,7 +62,7 @@ def _forgets_what_is_deleted(bucket: Bucket) -> None:
 
 
 def _can_be_written_and_is_private(bucket: Bucket) -> None:
-    place = {"Key": bucket.place.key(PROBE)}
+    place = {"Key": bucket.place.key(f"{PROBE}-{new_id()}")}
     body = BytesIO(b"scanpost")
     bucket.ask(bucket.reading, "writing a test object", "put_object", Body=body, **place)
     try:

@@ -89,7 +89,9 @@ class S3Blobs:
     def sweep_unfinished(self, older_than_seconds: float) -> int:
         before = SystemClock().now() - older_than_seconds * SECOND
         marks = {"NextKeyMarker": "KeyMarker", "NextUploadIdMarker": "UploadIdMarker"}
-        uploads = self._pages("list_multipart_uploads", "Uploads", self.place.prefix, marks)
+        uploads = self._pages(
+            "list_multipart_uploads", "Uploads", self.place.keys_below("cases/"), marks
+        )
         old = [each for each in uploads if int(each["Initiated"].timestamp() * SECOND) <= before]
         for upload in old:
             self.bucket.drop_upload(self.bucket.writing, upload["Key"], upload["UploadId"])

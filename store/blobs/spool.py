@@ -4,9 +4,11 @@ A spool file is the wrapped key (40 bytes) and the sealed mail. It is durable wh
 file and folder are synced, which is what lets the door say 250. Methods block.
 """
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import IO, Self
 
@@ -21,6 +23,14 @@ class Spool:
         self.root = root
         self.keys = keys
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Waits until nobody takes in mail besides `serve`, and keeps others out in its `with`."""
+        return self._locked(fcntl.LOCK_EX)
+
+    def beside_others(self) -> AbstractContextManager[object]:
+        """Keeps a starting `serve` from tidying up while a command takes in a mail."""
+        return self._locked(fcntl.LOCK_SH)
 
     def create(self, mail_id: str) -> "SpoolWriting":
         return SpoolWriting(self.root / f"{mail_id}.sealed", self.keys, mail_id)
@@ -69,6 +79,13 @@ class Spool:
             path.unlink(missing_ok=True)
         return len(left)
 
+    def _locked(self, how: int) -> AbstractContextManager[object]:
+        held = ExitStack()
+        lock = os.open(self.root.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        held.callback(os.close, lock)
+        fcntl.flock(lock, how)
+        return held
+
     def free_bytes(self) -> int:
         disk = os.statvfs(self.root)
         return disk.f_bavail * disk.f_frsize
@@ -102,8 +119,12 @@ class SpoolWriting:
     def __init__(self, path: Path, keys: Keys, mail_id: str) -> None:
         key, wrapped = keys.new()
         self.file = FolderWriting(path)
-        self.file.write(wrapped)
-        self.sealed = SealedWriter(self.file, key, mail_id)
+        try:
+            self.file.write(wrapped)
+            self.sealed = SealedWriter(self.file, key, mail_id)
+        except OSError:
+            self.file.abort()
+            raise
 
     def write(self, data: bytes | memoryview) -> None:
         self.sealed.write(data)

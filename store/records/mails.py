@@ -27,7 +27,9 @@ class Arrival:
     header_sha256: str
     body_sha256: str
     size: int
-    source: str | None = None  # where it was fetched from, as "imap:folder/uidvalidity/uid"
+    source: str | None = (
+        None  # where it was fetched from, as "imap:user@host/folder/uidvalidity/uid"
+    )
 
 
 async def accept_all(
@@ -44,6 +46,12 @@ async def accept_all(
     if rows:
         await connection.execute(sa.insert(mails), rows)
     return {row["id"]: row["state"] for row in rows}
+
+
+async def states(connection: AsyncConnection, mail_ids: Sequence[str]) -> dict[str, MailState]:
+    """The states of those mails that there are."""
+    question = sa.select(mails.c.id, mails.c.state).where(mails.c.id.in_(mail_ids))
+    return {row.id: MailState(row.state) for row in await connection.execute(question)}
 
 
 async def known_sources(connection: AsyncConnection, sources: Sequence[str]) -> set[str]:

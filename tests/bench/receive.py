@@ -37,7 +37,7 @@ HEADER = (
 def measure_large() -> list[dict[str, Any]]:
     """Rows `receive-60mb` and `receive-60mb-postfix`, with memory and stalls of the event loop."""
     sides = {side: lambda side=side: _receive(side, [LARGE], 1) for side in SIDES}
-    sides["watched"] = lambda: _receive("ours", [LARGE] * 5, 1, watched=True)
+    sides["watched"] = lambda: _receive("ours", [LARGE] * 20, 1, watched=True)
     found = interleaved(sides)
     ours, stock, sink = found["ours"], found["stock"], found["smtp-sink"]
     return [
