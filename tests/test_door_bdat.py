@@ -172,15 +172,15 @@ async def test_ehlo_offers_chunks_but_no_binary_mime(listening: Listening) -> No
 # ---------------------------------------------------------------- smuggling
 
 
-@pytest.mark.parametrize("form", [*SMUGGLING, b"a\nb", b"a\rb", b"a\0b"])
 @pytest.mark.parametrize("last", [True, False], ids=["LAST", "more to come"])
 async def test_bare_line_ends_and_nul_are_refused_at_once_and_nothing_behind_is_carried_out(
-    listening: Listening, form: bytes, *, last: bool
+    listening: Listening, *, last: bool
 ) -> None:
-    async with listening.client() as client:
-        await client.say(OPENING + bdat(MAIL + form + HIDDEN, last=last) + OPENING)
-        codes = [reply[:9] for reply in await client.rest()]
-    assert codes == ["250 2.1.0", "250 2.1.5", "550 5.6.0"]
+    for form in [*SMUGGLING, b"a\nb", b"a\rb", b"a\0b"]:
+        async with listening.client() as client:
+            await client.say(OPENING + bdat(MAIL + form + HIDDEN, last=last) + OPENING)
+            codes = [reply[:9] for reply in await client.rest()]
+        assert codes == ["250 2.1.0", "250 2.1.5", "550 5.6.0"], form
     await listening.nothing_is_left()
 
 

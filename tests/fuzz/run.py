@@ -91,8 +91,7 @@ class Fuzzing:
 
 
 def corpus_of(folder: Path) -> list[bytes]:
-    paths = (path for path in folder.glob("*") if not path.name.startswith(WAITING))
-    return [path.read_bytes() for path in sorted(paths)]
+    return [path.read_bytes() for path in sorted(folder.glob("*"))]
 
 
 def known_of(name: str) -> list[Exception]:

@@ -288,7 +288,9 @@ async def test_an_object_store_that_is_away_for_long_buries_no_mail(
         running.house.poke()
         await asyncio.sleep(0.2)
     assert times == TRIES + 3
-    assert [one["X-Scanpost-Kind"] for one in running.inbox.letters if "operator" in one["To"]] == []
+    assert [
+        one["X-Scanpost-Kind"] for one in running.inbox.letters if "operator" in one["To"]
+    ] == []
 
 
 async def test_a_killed_archive_child_does_not_sink_the_scan_beside_it(
