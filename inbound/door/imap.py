@@ -128,21 +128,21 @@ class ImapDoor:
                 mailbox.wait(self.stopping)
 
     def _take_all(self, mailbox: Mailbox) -> int:
-        """Takes what is there; returns how many mails have left the folder."""
-        moved = 0
+        """Takes what is there; returns of how many mails that can be said."""
+        done = 0
         uids = mailbox.look()
         for first in range(0, len(uids), _AT_ONCE):
             some = uids[first : first + _AT_ONCE]
             known = self._on_loop(self._known([mailbox.source(uid) for uid in some]))
             for uid in some:
                 if self.stopping.is_set():
-                    return moved
+                    return done
                 if not self.aside.waits(mailbox.source(uid)):
-                    moved += self._take_one(mailbox, uid, known)
-        return moved
+                    done += self._take_one(mailbox, uid, known)
+        return done
 
     def _take_one(self, mailbox: Mailbox, uid: int, known: set[str]) -> bool:
-        """Takes and moves one mail; whether it has left the folder. Its faults are not the others'."""
+        """Takes and moves one mail, or sets it aside; False if it must wait. Others do not suffer for it."""
         source = mailbox.source(uid)
         try:
             folder = PROCESSED if source in known else self._take(mailbox, uid)
@@ -154,7 +154,7 @@ class ImapDoor:
         except Exception as error:
             self.aside.put(source)
             log.exception("mail set aside for now", uid=uid, error=_brief(error))
-            return False
+            return True
         return folder is not None
 
     def _take(self, mailbox: Mailbox, uid: int) -> str | None:

@@ -5,6 +5,7 @@ imaplib's debug level so that every byte is formatted for a log that nobody read
 (a tenth of the CPU, a third of the memory). tests/test_door_contract.py watches both.
 """
 
+import contextlib
 import imaplib
 import socket
 import ssl
@@ -97,15 +98,14 @@ class Mailbox:
             self.client.login(self.account.user, self.account.password)
             self.prefix = self._prefix()
         except BaseException:
-            self.client.shutdown()
+            self._close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(*LOST):
             self.client.logout()
-        except LOST:
-            self.client.shutdown()
+        self._close()
 
     def interrupt(self) -> None:
         """Ends whatever waits for the server; from another thread."""
@@ -183,6 +183,12 @@ class Mailbox:
             if time.monotonic() - asked < _SOONEST:
                 raise ConnectionResetError
         self.client.idle_done()
+
+    def _close(self) -> None:
+        """Whatever state the connection is in: imaplib leaves its socket open where it was cut off."""
+        for close in (self.client.shutdown, self.client.socket().close):
+            with contextlib.suppress(*LOST):
+                close()
 
     def _prefix(self) -> str:
         """What the names of one's own folders begin with at this server, such as "INBOX."."""

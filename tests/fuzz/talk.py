@@ -233,6 +233,8 @@ class Client:
             assert self.reply()[:3] == (b"552" if found else b"501")
             raise EOFError
         if size > len(self.said):
+            if self.replies:  # it has been sent away at this command
+                self.reply()
             raise EOFError
         chunk, self.said = self.said[:size], self.said[size:]
         reply = self.reply()

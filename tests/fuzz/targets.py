@@ -128,7 +128,13 @@ def check_header(data: bytes) -> None:
     shown = HeaderParser(policy=compat32).parsestr(readable).get_all("from", [])
     assert len(shown) <= 1
     for one in shown:
-        assert author in "".join(re.sub(r"\([^()]*\)", "", str(one)).split()).lower()
+        assert author in "".join(_without_comments(str(one)).split()).lower()
+
+
+def _without_comments(value: str) -> str:
+    while (less := re.sub(r"\((?:[^()\\]|\\.)*\)", "", value)) != value:
+        value = less
+    return value
 
 
 def _author_of(block: bytes) -> str | None:
