@@ -2,8 +2,11 @@
 
     door        bytes become a durable mail, then 250                     inbound/door
     read_mail   whose mail is it, what does it want                       inbound/mail, inbound/talk
+                  to bounce@       -> what came back of a letter          inbound/talk/returned
+                  to postmaster@   -> the operator                        inbound/talk/to_operator
                   a robot's        -> filed, never answered
-                  a reply          -> a command, or the reviewer's name   inbound/talk/conversation
+                  a stranger's     -> waits, sealed, for a click          inbound/talk/signup
+                  a reply          -> a command, a comment, a name        inbound/talk/conversation
                   no reviewer      -> a case that waits, and a question
                   scans            -> a case in preparation               inbound/cases/opening
     take_files  attachments into sealed originals                         inbound/cases/take
@@ -32,14 +35,22 @@ from inbound.mail.opened import OpenedMail
 from inbound.mail.parts import HEADER_LIMIT, read_header
 from inbound.mail.skeleton import Contents, contents_of
 from inbound.scans.child import Children
+from inbound.talk import signup
+from inbound.talk.away import away_until
 from inbound.talk.classify import Kind, classify
-from inbound.talk.conversation import Talk, converse
+from inbound.talk.conversation import converse
+from inbound.talk.returned import note_away, read_returned, take_returned
+from inbound.talk.speakers import speaker_of
+from inbound.talk.talk import Talk
+from inbound.talk.threads import case_answered
+from inbound.talk.to_operator import pass_on
+from store.addresses import Desk
 from store.engine import Step
 from store.errors import Refusal
 from store.house import House
-from store.model import Case, CaseState, Mail, MailState, Member
-from store.records import access, cases, labs, mails, outbox
-from store.tokens import ADDRESS, Purpose
+from store.model import Case, CaseState, Mail, MailState, Strength
+from store.records import access, cases, mails, outbox
+from store.tokens import Purpose
 
 log = structlog.get_logger()
 
@@ -81,15 +92,24 @@ async def discard_mail(house: House, mail_id: str) -> None:
 
 
 async def _read(house: House, children: Children, mail: Mail, opened: OpenedMail) -> MailState:
+    own = house.settings.addressing.read(mail.recipients[0])
+    desk = own.desk if own else Desk.SHARE
     try:
         contents = await house.threads.run(opened.contents)
-        files = await house.threads.run(opened.files)
+        files = await house.threads.run(opened.files) if desk is Desk.SHARE else []
     except Refusal as refusal:
         await _refuse(house, mail, str(refusal))
         return MailState.DONE
     kind = classify(contents, mail.sender, house.settings.domain)
+    if desk is Desk.BOUNCE and own:
+        said = await house.threads.run(read_returned, opened, contents, kind, mail.sender)
+        await take_returned(house, mail, said, own.token)
+        return MailState.DONE
+    if desk is Desk.OPERATOR:
+        await _for_operator(house, mail, opened, contents, kind)
+        return MailState.DONE
     if kind is not Kind.HUMAN:
-        await _file_away(house, mail, kind)
+        await _file_away(house, mail, contents, kind)
         return MailState.DONE
     files = [file for file in files if not await is_mere_formatting(house.threads, children, file)]
     return await _act(house, mail, contents, files)
@@ -99,25 +119,28 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
     """Acts on a person's mail in one transaction; returns the state that the mail has then."""
     has_scans = any(file.format in SHAREABLE for file in files)
     async with house.database.read() as connection:
-        in_thread = await _case_of_thread(connection, mail)
+        in_thread = await _case_of(house, connection, mail, contents, has_scans=has_scans)
     # Before the transaction: it takes as long as reading the files does.
     known = await fingerprint_in(house, in_thread.id, files) if in_thread and has_scans else ""
     async with house.database.write() as connection:
         begun = await cases.find(connection, case_id_of(mail.id))
         if begun is not None:
             return await _go_on(connection, mail, begun)
-        member = await labs.member(connection, mail.member_id)
-        case = await _case_of_thread(connection, mail)
-        if case is None and has_scans:
+        case = await _case_of(house, connection, mail, contents, has_scans=has_scans)
+        speaker = await speaker_of(connection, mail, case)
+        if case is None and mail.member_id is None and house.settings.may_sign_up(mail.author):
+            await signup.ask(house, connection, mail, contents)
+            return MailState.WAITING
+        if case is None and has_scans and speaker.member:
             subject = read_subject(contents.subject, house.settings.domain)
-            opened = await open_case(house, connection, mail, member, contents, subject)
+            opened = await open_case(house, connection, mail, speaker.member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
         no_scans = [
             left_out(file.name, file.format) for file in files if file.format not in SHAREABLE
         ]
         now = house.clock.now()
-        talk = Talk(house, connection, mail, member, contents, no_scans, has_scans, now, known)
+        talk = Talk(house, connection, mail, speaker, contents, no_scans, has_scans, now, known)
         await converse(talk, case)
         return MailState.DONE
 
@@ -130,29 +153,58 @@ async def _go_on(connection: AsyncConnection, mail: Mail, case: Case) -> MailSta
     return MailState.DONE
 
 
-async def _case_of_thread(connection: AsyncConnection, mail: Mail) -> Case | None:
-    """The case whose address the mail was sent to: the token says which case, not who speaks."""
+async def _case_of(
+    house: House,
+    connection: AsyncConnection,
+    mail: Mail,
+    contents: Contents,
+    *,
+    has_scans: bool,
+) -> Case | None:
+    """The case that a mail is about: its address says so, or else the letter that it answers.
+
+    Neither says who speaks. A mail to share@ itself with scans is always a new case.
+    """
+    addressing = house.settings.addressing
     for recipient in mail.recipients:
-        match = ADDRESS.fullmatch(recipient.lower())
-        if match and match["local"] == "share" and match["token"]:
-            holder = await access.holder(connection, match["token"], Purpose.REPLY)
+        own = addressing.read(recipient)
+        if own and own.desk is Desk.SHARE and own.token:
+            holder = await access.holder(connection, own.token, Purpose.REPLY)
             if holder is not None:
                 return holder.case
-    return None
+    if has_scans and addressing.separator:
+        return None
+    return await case_answered(connection, mail, contents)
+
+
+async def _for_operator(
+    house: House, mail: Mail, opened: OpenedMail, contents: Contents, kind: Kind
+) -> None:
+    """Complaints often come to abuse@ with the letter in them: its envelope sender has the token."""
+    if kind is Kind.COMPLAINT:
+        said = await house.threads.run(read_returned, opened, contents, kind, mail.sender)
+        sender = said.complaint.token_address if said.complaint else ""
+        own = house.settings.addressing.read(sender)
+        if own and own.desk is Desk.BOUNCE:
+            await take_returned(house, mail, said, own.token)
+            return
+    await pass_on(house, mail, contents, kind)
 
 
 async def _refuse(house: House, mail: Mail, sentence: str) -> None:
-    """A mail that cannot be read as it is: its author, who is a member, hears why; a robot does not."""
+    """A mail that cannot be read as it is: its author hears why if proved; a robot does not."""
     now = house.clock.now()
     contents = await house.threads.run(_header_of, house, mail.id)
     kind = classify(contents, mail.sender, house.settings.domain)
-    if kind is not Kind.HUMAN:
-        await _file_away(house, mail, kind)
+    if kind is not Kind.HUMAN or mail.strength is Strength.NONE:
+        await _file_away(house, mail, contents, kind)
         return
     async with house.database.write() as connection:
-        member: Member = await labs.member(connection, mail.member_id)
+        speaker = await speaker_of(connection, mail, None)
         context = {"heading": "Not done", "sentences": [sentence], "case": None}
-        draft = reply_letter(mail, contents.subject, member.address, member.name, "notice", context)
+        draft = reply_letter(
+            mail, contents.subject, speaker.address, speaker.name, "notice", context
+        )
         await outbox.write(connection, draft, house.settings.domain, now)
         await mails.settle(connection, mail.id, MailState.DONE, "refused")
     house.poke()
@@ -165,7 +217,14 @@ def _header_of(house: House, mail_id: str) -> Contents:
     return contents_of(read_header(block))
 
 
-async def _file_away(house: House, mail: Mail, kind: Kind) -> None:
+async def _file_away(house: House, mail: Mail, contents: Contents, kind: Kind) -> None:
+    """A robot's mail is never obeyed and never answered; that a reviewer is away is worth a line."""
     log.info("mail filed away", mail=mail.id, kind=kind.value)
+    if kind is Kind.AUTO_REPLY:
+        async with house.database.read() as connection:
+            case = await _case_of(house, connection, mail, contents, has_scans=False)
+        if case is not None and (words := away_until(contents)):
+            await note_away(house, mail, case, words)
+            return
     async with house.database.write() as connection:
         await mails.settle(connection, mail.id, MailState.DONE, kind.value)

@@ -22,11 +22,12 @@ from store.errors import Gone
 from store.house import House, object_name, open_object
 from store.model import Case, Letter, Person
 from store.records import access, cases, labs
-from store.tokens import Purpose
+from store.tokens import MasterPurpose, Purpose
 
 PRODUCT = "scanpost"
 LONGEST_SUBJECT = 200
 MOST_REFERENCES = 20
+_PICTURED = {"answer", "share", "reminder", "verdict"}
 _IDS = {"message-id", "in-reply-to", "references"}
 _LONG_LINES = SMTP.clone(max_line_length=998)
 _MESSAGE_ID = re.compile(r"<[!-=?-~]{1,900}>")
@@ -99,10 +100,11 @@ def clean(value: str) -> str:
 
 
 async def _wires(house: House, letter: Letter) -> _Wires:
-    domain = house.settings.domain
-    nobody = _Wires(f"share@{domain}", "", "", None, PRODUCT, "none")
+    addressing = house.settings.addressing
+    bounce = addressing.bounce(house.keys.token(MasterPurpose.BOUNCE, letter.id))
+    link = _confirm_link(house, letter)
     if letter.case_id is None:
-        return nobody
+        return _Wires(addressing.share(), bounce, link, None, PRODUCT, "none")
     async with house.database.read() as connection:
         case = await cases.case(connection, letter.case_id)
         lab = await labs.lab(connection, case.lab_id)
@@ -111,17 +113,24 @@ async def _wires(house: House, letter: Letter) -> _Wires:
         try:
             key = await house.case_key(connection, case.id)
         except Gone:
-            return _Wires(f"share@{domain}", "", "", None, lab.name, case.public_id)
+            return _Wires(addressing.share(), bounce, link, None, lab.name, case.public_id)
     reply = access.token_of(key, person or owner, Purpose.REPLY)
-    bounce = access.token_of(key, person or owner, Purpose.BOUNCE)
     return _Wires(
-        reply_to=f"share+{reply}@{domain}",
-        envelope_sender=f"bounce+{bounce}@{domain}",
+        reply_to=addressing.share(reply),
+        envelope_sender=bounce,
         link=_link(house, key, person) if person else "",
         picture=await house.object_threads.run(_picture, house, key, case, letter),
         lab_name=lab.name,
         public_id=case.public_id,
     )
+
+
+def _confirm_link(house: House, letter: Letter) -> str:
+    """The link that waits for a click, of the letters that hold one."""
+    row = (letter.context or {}).get("confirmation")
+    if not row:
+        return ""
+    return f"{house.settings.base_url}/c/{house.keys.token(MasterPurpose.CONFIRM, row)}"
 
 
 def _link(house: House, key: bytes, person: Person) -> str:
@@ -130,7 +139,7 @@ def _link(house: House, key: bytes, person: Person) -> str:
 
 def _picture(house: House, key: bytes, case: Case, letter: Letter) -> bytes | None:
     shown = (letter.context or {}).get("case") or {}
-    if not shown.get("picture") or letter.kind not in ("answer", "share", "reminder"):
+    if not shown.get("picture") or letter.kind not in _PICTURED:
         return None
     name = object_name(case.id, shown["version_id"], 0, "picture")
     return b"".join(open_object(house.blobs, key, name).pieces())
@@ -174,6 +183,7 @@ def _headers(house: House, letter: Letter, wires: _Wires) -> EmailMessage:
     # RFC 3834 5: an answer, or a letter nobody wrote by hand; neither wants a robot's reply.
     mail["Auto-Submitted"] = "auto-replied" if letter.in_reply_to else "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
+    mail["X-Loop"] = house.settings.addressing.share()
     mail["X-Scanpost-Case"] = wires.public_id
     mail["X-Scanpost-Kind"] = letter.kind
     return mail

@@ -8,6 +8,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbound.compose import compose
+from outbound.digest import fill_digest
+from outbound.gate import PAUSE, Decision, Passage, decide, join
 from outbound.posting import Relay
 from store.clock import DAY, HOUR, MINUTE
 from store.engine import Step
@@ -15,6 +17,7 @@ from store.errors import LetterRefused, RelayBusy
 from store.house import House
 from store.model import Letter, LetterDraft, LetterState
 from store.records import access, audit, cases, labs, outbox
+from store.tokens import MasterPurpose
 
 FIRST_PAUSE = MINUTE
 LONGEST_PAUSE = HOUR
@@ -28,13 +31,8 @@ async def letter_flow(house: House, relay: Relay, step: Step, letter_id: str) ->
 
 async def deliver(house: House, relay: Relay, letter_id: str) -> None:
     """One attempt at one letter."""
-    async with house.database.read() as connection:
-        letter = await outbox.letter(connection, letter_id)
-        revoked = await _is_for_somebody_revoked(connection, letter)
-    if letter.state is not LetterState.DUE:
-        return
-    if revoked:
-        await _withdraw(house, letter)
+    letter = await _let_out(house, letter_id)
+    if letter is None:
         return
     posting = await compose(house, letter)
     try:
@@ -52,19 +50,38 @@ def pause_after(tries: int) -> int:
     return min(LONGEST_PAUSE, FIRST_PAUSE << min(tries, 10))
 
 
-async def _is_for_somebody_revoked(connection: AsyncConnection, letter: Letter) -> bool:
-    if letter.kind != "share" or letter.person_id is None:
-        return False
-    person = await access.person(connection, letter.person_id)
-    return person is not None and person.revoked_at is not None
-
-
-async def _withdraw(house: House, letter: Letter) -> None:
+async def _let_out(house: House, letter_id: str) -> Letter | None:
+    """The letter, if it passes the gate; what comes back of it is known from this moment on."""
     now = house.clock.now()
     async with house.database.write() as connection:
-        await outbox.settle(
-            connection, letter.id, LetterState.WITHDRAWN, "the link was revoked", now
-        )
+        letter = await outbox.letter(connection, letter_id)
+        if letter.state is not LetterState.DUE:
+            return None
+        decision = await decide(connection, letter, now)
+        if decision.passage is Passage.OPEN:
+            token = house.keys.token(MasterPurpose.BOUNCE, letter.id)
+            await outbox.note_bounce_token(connection, letter.id, token)
+            if letter.kind == "digest":
+                await fill_digest(connection, letter)
+            return await outbox.letter(connection, letter_id)
+        await _keep_in(house, connection, letter, decision, now)
+    house.poke()
+    return None
+
+
+async def _keep_in(
+    house: House, connection: AsyncConnection, letter: Letter, decision: Decision, now: int
+) -> None:
+    if decision.passage is Passage.JOINED:
+        await join(house, connection, letter, decision.why)
+        return
+    if decision.passage is Passage.LATER:
+        await outbox.try_later(connection, letter.id, now + PAUSE, decision.why)
+        return
+    await outbox.settle(connection, letter.id, LetterState.WITHDRAWN, decision.why, now)
+    if decision.passage is Passage.UNWANTED and letter.kind == "share":
+        draft = await _tell_owner(connection, letter, decision.why)
+        await outbox.write(connection, draft, house.settings.domain, now)
 
 
 async def _put_off(house: House, letter: Letter, answer: str) -> None:
@@ -112,6 +129,8 @@ async def _sent(house: House, letter: Letter, answer: str) -> None:
     now = house.clock.now()
     async with house.database.write() as connection:
         await outbox.settle(connection, letter.id, LetterState.SENT, answer[:300], now)
+        if letter.kind == "digest":
+            await outbox.forget_joined(connection, (letter.context or {}).get("letters", []))
         await _record(connection, letter, "sent", now)
 
 

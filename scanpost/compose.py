@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from inbound.cases.course import case_flow
+from inbound.auth.envelope import Mode
 from inbound.door.imap import ImapDoor
 from inbound.door.lmtp import LmtpDoor
 from inbound.door.receive import Receiver
@@ -21,6 +22,7 @@ from inbound.door.smtp import SmtpDoor
 from inbound.door.tls import Certificate
 from inbound.flow import mail_flow
 from inbound.scans.child import Children, stop_forkserver
+from inbound.talk.confirmed import confirmation_flow
 from outbound.flow import letter_flow
 from outbound.relay import relay_of
 from scanpost import logs
@@ -44,6 +46,7 @@ MAILS_AT_ONCE = 16
 DATABASE = "scanpost.db"
 LETTERS_AT_ONCE = 8
 CASES_AT_ONCE = 2
+CLICKS_AT_ONCE = 4
 log = structlog.get_logger()
 
 
@@ -127,6 +130,7 @@ class Server:
             settings.domain,
             _certificate(settings),
             settings.proxy_networks,
+            Mode(settings.sender_mode),
         )
         self.doors: list[Door] = [self.smtp]
         if settings.lmtp_listen:
@@ -180,10 +184,12 @@ class Server:
             letter_flow, house, relay_of(house.settings.relay, house.threads)
         )
         case = functools.partial(case_flow, house)
+        confirmation = functools.partial(confirmation_flow, house)
         for kind, flow, at_once in (
             ("mail", mail, MAILS_AT_ONCE),
             ("letter", letter, LETTERS_AT_ONCE),
             ("case", case, CASES_AT_ONCE),
+            ("confirmation", confirmation, CLICKS_AT_ONCE),
         ):
             self.engine.add_flow(kind, waiting_for_stores(house, kind, flow), at_once)
 

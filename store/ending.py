@@ -3,9 +3,11 @@
 Runs twice without harm: the case's state says that it has ended, `due_at` that work is left.
 """
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from store.house import House, case_prefix
-from store.model import CaseState
-from store.records import access, audit, cases, outbox
+from store.model import Case, CaseState
+from store.records import access, audit, cases, confirmations, outbox, work
 
 # What a case becomes when its time is over, by what it was.
 AFTER = {
@@ -29,6 +31,7 @@ async def close(house: House, case_id: str) -> bool:
         for person in [owner, *await access.reviewers_of(connection, case_id)]:
             await access.end_sessions(connection, person.id, now)
         await outbox.withdraw_of_case(connection, case_id, now)
+        await confirmations.end_of_case(connection, case_id)
         await audit.record(
             connection,
             now,
@@ -38,6 +41,21 @@ async def close(house: House, case_id: str) -> bool:
             case_id=case_id,
         )
     return True
+
+
+async def delete(connection: AsyncConnection, case: Case, actor: str, now: int) -> None:
+    """Ends a case because its lab says so: in this transaction links, sessions and key are gone. Its
+    objects, which nobody can open any more, follow in its flow, which is due at once.
+    """
+    await cases.move(connection, case.id, CaseState.DELETED, ended_at=now)
+    owner = await access.owner_of(connection, case.id)
+    for person in [owner, *await access.reviewers_of(connection, case.id)]:
+        await access.end_sessions(connection, person.id, now)
+    await outbox.withdraw_of_case(connection, case.id, now)
+    await confirmations.end_of_case(connection, case.id)
+    await cases.destroy_key(connection, case.id)
+    await work.reschedule(connection, "case", case.id, now)
+    await audit.record(connection, now, actor, "case deleted", lab_id=case.lab_id, case_id=case.id)
 
 
 async def destroy(house: House, case_id: str) -> int:

@@ -37,12 +37,17 @@ class MailRefused(Refusal):
     Attributes:
         code: the SMTP reply code, e.g. 552.
         enhanced: the enhanced status code of RFC 3463, e.g. "5.3.4".
+        answerable: whether the envelope's sender is known to have sent it, so that a mail server in
+            front of us, which can only bounce, hits nobody else.
     """
 
-    def __init__(self, code: int, enhanced: str, sentence: str) -> None:
+    def __init__(
+        self, code: int, enhanced: str, sentence: str, *, answerable: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.code = code
         self.enhanced = enhanced
+        self.answerable = answerable
 
     @property
     def reply(self) -> str:

@@ -4,15 +4,18 @@ Times are milliseconds (store/clock.py), sizes bytes, lengths millimetres.
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Self
 
-from store.clock import DAY, HOUR
+from store.clock import DAY, HOUR, MINUTE
 
 LIFETIME = 7 * DAY  # links die after it
 REMINDER_BEFORE_END = DAY
 LONGEST_EXTENSION = 30 * DAY  # from now
 QUESTION_LIFETIME = DAY  # a mail that names no reviewer waits as long, sealed
+CONFIRM_LIFETIME = 30 * MINUTE  # a link that permits harm
+SIGNUP_LIFETIME = DAY  # a stranger's first mail waits as long, sealed
+BOUNCE_LIFETIME = 14 * DAY  # relays give a letter up after five
 
 
 class MailState(StrEnum):
@@ -23,6 +26,15 @@ class MailState(StrEnum):
     DEAD = "dead"  # Its flow failed three times; the operator has been told, the raw mail is kept.
 
 
+class Strength(IntEnum):
+    """How well it is known who wrote a mail."""
+
+    NONE = 0  # Nobody vouches for the author: refused, never answered.
+    SENT = 1  # A server of the author's domain has sent it (SPF), or signed only a part of it.
+    SIGNED = 2  # The author's domain has signed this very mail, to us (aligned DKIM).
+    VOUCHED = 3  # It came by a client that the operator trusts.
+
+
 class CaseState(StrEnum):
     WAITING = "waiting"  # Asked for a reviewer; dies after 24 hours without an answer.
     PREPARING = "preparing"  # The scans are being read.
@@ -31,6 +43,7 @@ class CaseState(StrEnum):
     UNANSWERED = "unanswered"  # Nobody named a reviewer in time; nothing was shared.
     BROKEN = "broken"  # A fault of ours: nothing was shared, the operator has been told.
     EXPIRED = "expired"  # Its time ran out: links dead, objects and key destroyed.
+    DELETED = "deleted"  # Its lab asked for it: the same, at once.
 
 
 class ScanState(StrEnum):
@@ -43,8 +56,35 @@ class LetterState(StrEnum):
     DUE = "due"  # Waits for its moment, or for the next attempt.
     SENT = "sent"  # The relay took it.
     REFUSED = "refused"  # The relay refused it for good.
-    WITHDRAWN = "withdrawn"  # Its case ended before it could go out.
+    WITHDRAWN = "withdrawn"  # Its case ended before it could go out, or its reader wants none.
+    JOINED = "joined"  # One of too many to one address: said in a digest instead.
     DEAD = "dead"  # Its flow failed three times; the operator has been told.
+
+
+class ConfirmationKind(StrEnum):
+    COMMAND = "command"  # A command that may do harm, or whose mail was not signed.
+    SIGNUP = "signup"  # A stranger's first mail.
+    ENROL = "enrol"  # A second factor is to be set up, on a page.
+    UNLOCK = "unlock"  # Codes were wrong too often.
+
+
+class ConfirmationState(StrEnum):
+    WAITING = "waiting"  # For the click.
+    CONFIRMED = "confirmed"  # Clicked; its flow runs or is about to.
+    DONE = "done"  # What it was about has happened, or could not, and the person was told.
+    OVER = "over"  # Nobody clicked in time.
+    DEAD = "dead"  # Its flow failed three times; the operator has been told.
+
+
+class RemarkKind(StrEnum):
+    COMMENT = "comment"  # Somebody wrote something.
+    APPROVED = "approved"  # A reviewer approves the version.
+    CHANGES = "changes"  # A reviewer asks for changes.
+
+
+class Suppression(StrEnum):
+    STOP = "stop"  # They asked for it.
+    COMPLAINT = "complaint"  # They marked a letter as spam.
 
 
 class PersonKind(StrEnum):
@@ -79,6 +119,11 @@ class Member(Row):
     name: str
     company: str
     disabled_at: int | None
+    code_since: int | None  # a second factor is asked for from then on
+
+    @property
+    def has_codes(self) -> bool:
+        return self.code_since is not None
 
 
 @dataclass(frozen=True)
@@ -88,7 +133,8 @@ class Mail(Row):
     state: MailState
     sender: str  # the envelope's, may be empty
     author: str  # the address in From, as verified at the door
-    member_id: str
+    member_id: str | None  # None: of no lab; perhaps a reviewer
+    strength: Strength
     recipients: list[str]
     message_id: str
     size: int
@@ -181,6 +227,10 @@ class Person(Row):
     views: int
     first_view_at: int | None
     last_view_at: int | None
+    trouble: str  # why letters do not reach them; empty if they do
+    trouble_at: int | None
+    away: str  # what their out-of-office reply said
+    away_at: int | None
 
     @property
     def called(self) -> str:
@@ -202,6 +252,7 @@ class Letter(Row):
     context: dict[str, Any] | None  # what the template is filled with; gone once it was sent
     state: LetterState
     created_at: int
+    sent_at: int | None
     due_at: int | None
     attempt: int
     tries: int
@@ -220,6 +271,38 @@ class LetterDraft:
     person_id: str | None = None
     in_reply_to: str = ""
     thread: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Confirmation(Row):
+    id: str
+    kind: ConfirmationKind
+    state: ConfirmationState
+    member_id: str | None
+    mail_id: str | None
+    case_id: str | None
+    address: str  # of the mailbox that got the link
+    context: dict[str, Any]
+    created_at: int
+    expires_at: int
+    confirmed_at: int | None
+    attempt: int
+
+    def is_waiting(self, now: int) -> bool:
+        return self.state is ConfirmationState.WAITING and now < self.expires_at
+
+
+@dataclass(frozen=True)
+class Remark(Row):
+    id: str
+    case_id: str
+    person_id: str | None
+    version_id: str | None
+    kind: RemarkKind
+    author: str
+    text: str
+    files: list[str]  # SHA-256 of the originals and copies that a verdict binds
+    at: int
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ SCANPOST_<NAME>_FILE names. docs/settings.md is written from this table.
 
 import os
 import tomllib
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from store.addresses import Addressing
 from store.blobs.place import Place
 from store.errors import SettingsError
 
@@ -104,8 +105,48 @@ class Settings(BaseSettings):
         "",
         description=(
             "Networks (CIDR, comma separated) whose mail counts as authenticated, like Postfix"
-            " mynetworks; also unix: (LMTP by socket) and imap. Empty: nobody may send."
+            " mynetworks; also unix: (LMTP by socket) and imap. Empty: every mail is verified."
             " 0.0.0.0/0 and ::/0 are refused."
+        ),
+    )
+    sender_mode: Literal["mx", "relay"] = Field(
+        "mx",
+        description=(
+            "Who brings mail to the SMTP listener: mx, the whole Internet (SPF, DKIM and DMARC are"
+            " verified here); relay, a mail server of yours, whose Authentication-Results tell SPF"
+            " (authserv_id). LMTP is always relay. docs/senders.md says more."
+        ),
+    )
+    authserv_id: str = Field(
+        "",
+        description=(
+            "The name by which the mail server in front of this one, or the IMAP provider, signs its"
+            " Authentication-Results, such as mx.google.com. Unset: no such header is believed."
+        ),
+    )
+    arc_sealers: str = Field(
+        "",
+        description=(
+            "Domains (comma separated) whose ARC seals are believed about mail that they forward."
+            " It counts like SPF, never like DKIM."
+        ),
+    )
+    dns_servers: str = Field(
+        "",
+        description="host:port (comma separated) of resolving DNS servers. Unset: the system's.",
+    )
+    signup: str = Field(
+        "closed",
+        description=(
+            "Who may become a member by mail: closed, nobody; domains:lab.example,… whoever writes"
+            " from there; open, everybody. Each has to click a link first."
+        ),
+    )
+    plus_addressing: Literal["+", "-", "off"] = Field(
+        "+",
+        description=(
+            "What stands between share and the token in the address of a reply. off: replies come"
+            " to share@DOMAIN, and the letter they answer says which case they mean."
         ),
     )
     master_key_file: Path | None = Field(
@@ -154,6 +195,25 @@ class Settings(BaseSettings):
         _networks(value)
         return value
 
+    @field_validator("dns_servers")
+    @classmethod
+    def _are_servers(cls, value: str) -> str:
+        for server in _listed(value):
+            host, _ = host_and_port(server)
+            ip_address(host)  # a name would have to be asked of the DNS
+        return value
+
+    @field_validator("signup")
+    @classmethod
+    def _is_a_way_to_sign_up(cls, value: str) -> str:
+        kind, _, domains = value.strip().lower().partition(":")
+        if kind in ("closed", "open") and not domains:
+            return kind
+        if kind == "domains" and _listed(domains):
+            return f"domains:{','.join(_listed(domains))}"
+        msg = "must be closed, open, or domains: and one domain or more"
+        raise ValueError(msg)
+
     @field_validator("trusted_clients")
     @classmethod
     def _not_everybody(cls, value: str) -> str:
@@ -165,6 +225,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.addressing.is_ours(self.operator):
+            msg = f"operator {self.operator} is an address of this server: letters would go round"
+            raise ValueError(msg)
         for name in ("smtp_listen", "lmtp_listen", "web_listen"):
             listen = getattr(self, name)
             if listen and (name == "web_listen" or socket_path(listen) is None):
@@ -185,6 +248,24 @@ class Settings(BaseSettings):
     def trusted_sources(self) -> frozenset[str]:
         """Trusted ways of coming that have no address: "unix:", "imap"."""
         return frozenset(_listed(self.trusted_clients)) & WITHOUT_ADDRESS
+
+    @property
+    def addressing(self) -> Addressing:
+        separator = "" if self.plus_addressing == "off" else self.plus_addressing
+        return Addressing(self.domain, separator)
+
+    @property
+    def resolving_servers(self) -> list[tuple[str, int]]:
+        return [host_and_port(server) for server in _listed(self.dns_servers)]
+
+    @property
+    def trusted_sealers(self) -> frozenset[str]:
+        return frozenset(domain.lower().rstrip(".") for domain in _listed(self.arc_sealers))
+
+    def may_sign_up(self, address: str) -> bool:
+        """Whether a stranger of this address may become a member by mail."""
+        kind, _, domains = self.signup.partition(":")
+        return kind == "open" or address.rpartition("@")[2].lower() in _listed(domains)
 
     @property
     def proxy_networks(self) -> list[IPv4Network | IPv6Network]:

@@ -15,7 +15,7 @@ from store.clock import DAY, MINUTE, SECOND
 from store.engine import Engine, Flow, Standing, Step
 from store.errors import ChildLost, SettingsError, Stopping, TryAgain
 from store.house import House
-from store.model import LetterDraft
+from store.model import LetterDraft, Strength
 from store.records import cases, labs, mails, outbox, work
 from store.records.work import Due
 
@@ -141,15 +141,20 @@ class Sweep:
     async def _tell_sender(self, connection: AsyncConnection, row: Due, now: int) -> None:
         """Who got a 250 hears what became of it, even where no case can say so."""
         mail = await mails.mail(connection, row.id)
-        member = await labs.member(connection, mail.member_id)
+        if mail.strength is Strength.NONE:
+            return  # nobody has proved who sent it
+        address, name = mail.author, ""
+        if mail.member_id is not None:
+            member = await labs.member(connection, mail.member_id)
+            address, name = member.address, member.name
         sentence = (
             "This server failed to read your mail. Its operator has been told, and keeps the mail,"
             " sealed. Nothing was done and nobody else was told."
         )
         draft = LetterDraft(
             kind="notice",
-            recipient=member.address,
-            recipient_name=member.name,
+            recipient=address,
+            recipient_name=name,
             subject="Your mail could not be read",
             context={"heading": "Not done", "sentences": [sentence], "case": None},
             in_reply_to=mail.message_id,

@@ -14,21 +14,29 @@ from enum import StrEnum
 
 LENGTH = 26
 _SHAPE = re.compile(r"[a-z2-7]{26}")
-# share@DOMAIN, share+<token>@DOMAIN, bounce+<token>@DOMAIN
-ADDRESS = re.compile(r"(?P<local>[^@+]+)(?:\+(?P<token>[^@]*))?@(?P<domain>[^@]+)")
 # No I, L, O, U: an id that is read out over the telephone stays right.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class MasterPurpose(StrEnum):
+    """What tokens under the master key are for: they belong to no case."""
+
+    BOUNCE = "bounce"  # bounce+<token>@DOMAIN, the envelope sender of one letter
+    CONFIRM = "confirm"  # BASE_URL/c/<token>, a click that is waited for
 
 
 class Purpose(StrEnum):
     LINK = "link"  # BASE_URL/r/<token>
     REPLY = "reply"  # share+<token>@DOMAIN
-    BOUNCE = "bounce"  # bounce+<token>@DOMAIN, the envelope sender of our letters
 
 
 def derive(key: bytes, purpose: Purpose, person_id: str, generation: int) -> str:
     message = f"{purpose}|{person_id}|{generation}".encode()
     return _base32(hmac.digest(key, message, "sha256"))
+
+
+def derive_from_master(master: bytes, purpose: MasterPurpose, row_id: str) -> str:
+    return _base32(hmac.digest(master, f"token|{purpose}|{row_id}".encode(), "sha256"))
 
 
 def has_shape(text: str) -> bool:

@@ -17,6 +17,7 @@ from store.model import Case
 from store.records import cases, labs, work
 from store.settings import Settings
 from tests import seaweed as seaweeds
+from tests.fakedns import FakeDns
 from tests.fakes import ANNA, BEN, DOMAIN, PATIENCE, STRANGER, Inbox, Postman
 
 logs.configure(as_json=False, quiet=True)
@@ -73,9 +74,18 @@ def make_settings(tmp_path: Path, blobs_url: str) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-async def house(make_settings: Callable[..., Settings], clock: SetClock) -> AsyncIterator[House]:
+async def dns() -> AsyncIterator[FakeDns]:
+    """The only DNS that a house in a test asks: no name exists until a test adds it."""
+    async with FakeDns() as server:
+        yield server
+
+
+@pytest.fixture
+async def house(
+    make_settings: Callable[..., Settings], clock: SetClock, dns: FakeDns
+) -> AsyncIterator[House]:
     """Stores without a server, with Anna and Ben of Acme Dental, and Eve of another lab."""
-    opened = await open_house(make_settings())
+    opened = await open_house(make_settings(dns_servers=dns.address))
     opened.clock = clock
     await add_members(opened)
     yield opened
@@ -117,12 +127,12 @@ class Running:
 
 @pytest.fixture
 async def running(
-    make_settings: Callable[..., Settings], clock: SetClock
+    make_settings: Callable[..., Settings], clock: SetClock, dns: FakeDns
 ) -> AsyncIterator[Running]:
     """A server on free ports whose clock stands still until a test moves it."""
     inbox = Inbox()
     await inbox.open()
-    given = make_settings(relay_url=f"smtp://127.0.0.1:{inbox.port}")
+    given = make_settings(relay_url=f"smtp://127.0.0.1:{inbox.port}", dns_servers=dns.address)
     house = await open_house(given)
     house.clock = clock
     await add_members(house)

@@ -133,17 +133,18 @@ async def test_the_client_that_a_proxy_names_is_refused_when_it_is_a_stranger(
         assert (await client.reply()).startswith("220")
         assert (await client.reply()).startswith("250")
         reply = await client.deliver(MAIL)
-        assert reply.startswith(f"550 5.7.1 Mail from {named} is not accepted here.")
+        assert reply.startswith("550 5.7.1 Nothing proves")
+        assert f"from {named})" in reply
 
 
 @pytest.mark.parametrize(
     ("header", "judged"),
     [
-        (b"PROXY UNKNOWN\r\n", "unknown"),
-        (b"PROXY UNKNOWN 192.0.2.7 192.0.2.1 1 2\r\n", "unknown"),
-        (SIGNATURE + b"\x21\0\0\0", "unknown"),
-        (SIGNATURE + b"\x20\0\0\0", PROXY),
-        (v2(FRIEND, LOCAL), PROXY),
+        (b"PROXY UNKNOWN\r\n", ""),
+        (b"PROXY UNKNOWN 192.0.2.7 192.0.2.1 1 2\r\n", ""),
+        (SIGNATURE + b"\x21\0\0\0", ""),
+        (SIGNATURE + b"\x20\0\0\0", f"from {PROXY})"),
+        (v2(FRIEND, LOCAL), f"from {PROXY})"),
     ],
     ids=["v1", "v1 with addresses", "v2 unspecified", "LOCAL", "LOCAL with addresses"],
 )
@@ -154,7 +155,9 @@ async def test_a_client_whom_the_proxy_does_not_name_is_nobody_and_a_looking_pro
         assert (await client.reply()).startswith("220")
         await client.ask("EHLO proxy.example")
         reply = await client.deliver(MAIL)
-    assert reply.startswith(f"550 5.7.1 Mail from {judged} is not accepted here.")
+    assert reply.startswith("550 5.7.1 Nothing proves")
+    assert judged in reply
+    assert FRIEND not in reply
 
 
 async def test_each_client_behind_a_proxy_has_its_own_limit(
@@ -226,9 +229,7 @@ async def test_the_line_of_a_client_that_is_no_proxy_is_a_bad_command(
         assert (await client.reply()).startswith("220")
         assert (await client.reply()).startswith("500 5.5.1")
         await client.ask("EHLO lab.example")
-        await client.ask(f"MAIL FROM:<{ANNA}>")
-        reply = await client.ask(f"RCPT TO:<{SHARE}>")
-        assert reply.startswith(f"550 5.7.1 Mail from {UNLISTED} is not accepted here.")
+        assert f"from {UNLISTED})" in await client.deliver(MAIL)
 
 
 async def test_version_2_from_a_client_that_is_no_proxy_ends_the_dialogue(
@@ -246,7 +247,7 @@ async def test_a_second_line_within_the_dialogue_changes_nobody(listening: Liste
         assert (await client.reply()).startswith("220")
         assert (await client.reply()).startswith("500")
         await client.ask("EHLO lab.example")
-        assert (await client.deliver(MAIL)).startswith(f"550 5.7.1 Mail from {STRANGER}")
+        assert f"from {STRANGER})" in await client.deliver(MAIL)
 
 
 async def test_a_proxy_line_that_comes_in_single_bytes_is_understood(listening: Listening) -> None:

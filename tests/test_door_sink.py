@@ -115,7 +115,7 @@ SIGNATURES = {
     b"": set(),
     b"DKIM-Signature: v=1; c=relaxed/relaxed; d=x\r\n": {RELAXED},
     b"DKIM-Signature: v=1; d=x;\r\n c=relaxed/simple\r\n": {SIMPLE},
-    b"DKIM-Signature: v=1; c=simple/relaxed\r\nARC-Message-Signature: i=1\r\n": {SIMPLE, RELAXED},
+    b"DKIM-Signature: v=1; d=x\r\nARC-Message-Signature: i=1\r\n": {SIMPLE, RELAXED},
 }
 FORMS = {SIMPLE: simple, RELAXED: relaxed}
 

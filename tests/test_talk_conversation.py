@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from inbound.cases.opening import case_id_of
-from inbound.door.receive import Envelope, Receiver
+from inbound.auth.envelope import Envelope
+from inbound.door.receive import Receiver
 from inbound.flow import read_mail
 from inbound.scans.child import Children
 from store.house import House
@@ -33,7 +34,7 @@ async def deliver(
 async def take_in(house: House, data: bytes, to: str = SHARE, sender: str = ANNA) -> str:
     """The id of a mail that the door has taken. Raises MailRefused."""
     receiver = Receiver(house)
-    arriving = receiver.open()
+    arriving = receiver.open([to])
     try:
         arriving.sink.take(data)
         arriving.sink.end()
@@ -252,9 +253,9 @@ async def test_a_command_that_names_its_own_case_acts(thread: Thread, body: str)
         ("EXTEND -1", "from 1 to 30"),
         ("EXTEND 0", "from 1 to 30"),
         ("EXTEND 0 days", "from 1 to 30"),
-        ("EXTEND soon", "not understood"),
+        ("EXTEND soon", "nearly a command"),
         ("REVOKE lee@other.example", "lee@other.example"),
-        ("REVOKE kim", "not understood"),
+        ("REVOKE kim", "nearly a command"),
     ],
 )
 async def test_what_cannot_be_done_is_said_with_the_limit(
@@ -273,9 +274,13 @@ async def test_extend_of_a_case_that_has_ended_says_so(thread: Thread) -> None:
 
 async def test_a_colleague_of_another_lab_does_nothing_and_learns_nothing(thread: Thread) -> None:
     message = mail("Re: x", "REVOKE", sender=STRANGER, to=thread.address)
-    letter = await thread.say(message)
-    assert "another lab" in said(letter)
+    before = len(await letters_of(thread.house))
+    await deliver(thread.house, message, thread.address)
+    letter, told = (await letters_of(thread.house))[before:]
+    assert "none of the people of this case" in said(letter)
     assert (letter.recipient, letter.case_id) == (STRANGER, None)
+    assert told.recipient == ANNA
+    assert STRANGER in said(told)
     assert await thread.live()
 
 

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from store.errors import Gone, NotFound, TryAgain
 from store.house import House
-from viewer import entry, files, page
+from viewer import confirm, entry, files, page
 from viewer.headers import add_headers
 from viewer.static_files import send_static
 from viewer.templates import page as render
@@ -31,6 +31,8 @@ def make_app(house: House) -> web.Application:
             web.get(r"/r/{token}/scan/{number:\d{1,4}}/preview.glb", files.send_preview),
             web.get(r"/r/{token}/scan/{number:\d{1,4}}/full.glb", files.send_full),
             web.get(r"/r/{token}/scan/{number:\d{1,4}}/download", files.send_download),
+            web.get("/c/{token}", confirm.show_confirmation),
+            web.post("/c/{token}", confirm.take_click),
             web.get("/static/{name}", send_static),
             web.get("/healthz", _health),
             web.get("/", _front),

@@ -90,11 +90,11 @@ class RelaxedBody:
 def hashes_wanted(header: bytes) -> set[str]:
     """The body canonicalisations that the signatures of a mail name (RFC 6376 3.5, RFC 8617 4.1.2)."""
     wanted = set()
-    signatures = values(header, b"dkim-signature", b"arc-message-signature")
-    for signature in signatures[:_MOST_SIGNATURES]:
-        found = _CANONICALISATION.search(signature)
-        name = found[2] if found else None  # "c=relaxed" alone says that of the header only
-        wanted.add((name or b"simple").decode())
+    for name, unnamed in ((b"dkim-signature", SIMPLE), (b"arc-message-signature", RELAXED)):
+        for signature in values(header, name)[:_MOST_SIGNATURES]:
+            found = _CANONICALISATION.search(signature)
+            # "c=relaxed" alone says that of the header only
+            wanted.add((found[2] or b"simple").decode() if found else unnamed)
     return wanted & {SIMPLE, RELAXED}
 
 

@@ -1,31 +1,38 @@
-"""One verdict on who wrote a mail, read by one policy.
-
-In this release a mail counts as authenticated when it comes from a trusted client (_TRUSTED_CLIENTS),
-as Postfix does with mynetworks: that host has checked its users. Verifying strangers on the open
-Internet (SPF, DKIM, DMARC, ARC) will give the same verdict from files beside this one.
-"""
+"""One verdict on who wrote a mail, whatever it was made from; the one thing that policy reads."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from inbound.auth.fromheader import author_of
-
-
-class Proof(StrEnum):
-    TRUSTED_CLIENT = "trusted client"  # Sent by a host that vouches for its users.
-    NONE = "none"  # Nobody vouches for the author.
+from store.model import Strength
 
 
 @dataclass(frozen=True)
 class Verdict:
-    author: str  # the one address in From, as written but for case
-    proof: Proof
+    """Attributes:
+    author: the one address in From, in lower case.
+    proof: what proves it, in a few words: "DKIM lab.example"; empty if nothing does.
+    missing: why nothing does, as the rest of a sentence.
+    temporary: nothing proves it, and the DNS did not answer: nothing is known.
+    rejects: the author's domain asks the world to refuse such mail (DMARC p=reject).
+    sender_proved: the envelope's sender may be answered: a bounce would reach who sent it.
+    signature: the fingerprint of the signature that counted; a mail played again has the same.
+    forged: how many results of checks the mail brought that claim to be ours.
+    """
+
+    author: str
+    strength: Strength
+    proof: str = ""
+    missing: str = ""
+    temporary: bool = False
+    rejects: bool = False
+    sender_proved: bool = False
+    signature: str | None = None
+    forged: int = 0
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Whose mail counts as authenticated.
+    """Whose mail counts as authenticated: that host has checked its users (_TRUSTED_CLIENTS).
 
     Attributes:
         sources: ways of coming that have no address: "unix:" (LMTP by socket), "imap".
@@ -44,13 +51,3 @@ class Trust:
             return False
         mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
         return any((mapped or address) in network for network in self.networks)
-
-
-def judge(header: bytes, peer: str, trust: Trust) -> Verdict:
-    """Who wrote the mail with this header block, and how that is known.
-
-    Raises:
-        MailRefused: From does not name exactly one author.
-    """
-    author = author_of(header)
-    return Verdict(author, Proof.TRUSTED_CLIENT if trust.covers(peer) else Proof.NONE)

@@ -8,7 +8,7 @@ from store.clock import in_words
 from store.engine import Step
 from store.house import House
 from store.model import Case, CaseState
-from store.records import cases, mails, outbox, work
+from store.records import cases, mails, outbox, remarks, work
 
 
 async def case_flow(house: House, step: Step, case_id: str) -> None:
@@ -58,6 +58,7 @@ async def send_receipt(house: House, case_id: str) -> None:
             domain = house.settings.domain
             await outbox.write(connection, draft, domain, now, once=f"receipt {case_id}")
         await cases.forget_contents(connection, case_id)
+        await remarks.forget(connection, case_id)
         await work.reschedule(connection, "case", case_id, None)
     house.poke()
 
@@ -80,6 +81,13 @@ async def _receipt(
     version = await cases.latest_version(connection, case.id)
     scans = await cases.scans_of(connection, version.id) if version else []
     count = "1 file" if len(scans) == 1 else f"{len(scans)} files"
+    if case.state is CaseState.DELETED:
+        return f"{case.short_name} is deleted", [
+            f"Its links are dead. On {in_words(now)} everything was destroyed, as you asked: {count},"
+            " all that was made of them, all comments, and the key they were sealed with.",
+            *(f"{scan.original_name}: SHA-256 {scan.original_sha256}" for scan in scans),
+            again,
+        ]
     return f"{case.short_name} has ended", [
         f"Its links are dead. On {in_words(now)} everything was destroyed: {count}, all that was made"
         " of them, and the key they were sealed with.",

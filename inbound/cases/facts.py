@@ -5,14 +5,15 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import in_words
-from store.model import Case, CaseState, Person, Scan, ScanState
-from store.records import access, cases
+from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState
+from store.records import access, cases, remarks
 
 _ENDED = {
     CaseState.FAILED: "Nothing was shared.",
     CaseState.BROKEN: "Nothing was shared: this server failed to prepare it.",
     CaseState.UNANSWERED: "Nothing was shared: no reviewer was named in time.",
     CaseState.EXPIRED: "Ended. Links are dead; scans and key are destroyed.",
+    CaseState.DELETED: "Deleted. Links are dead; scans and key are destroyed.",
 }
 
 
@@ -21,6 +22,11 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
     version = await cases.latest_version(connection, case.id)
     scans = await cases.scans_of(connection, version.id) if version else []
     reviewers = await access.reviewers_of(connection, case.id)
+    verdicts = {
+        remark.person_id: remark
+        for remark in await remarks.of_case(connection, case.id)
+        if remark.kind is not RemarkKind.COMMENT
+    }
     return {
         "name": case.name,
         "short_name": case.short_name,
@@ -36,7 +42,7 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
             scan_facts(scan) for scan in scans if scan.state is ScanState.READY and scan.report
         ],
         "problems": problems(scans, version.left_out if version else []),
-        "reviewers": [person_facts(person) for person in reviewers],
+        "reviewers": [person_facts(person, verdicts.get(person.id)) for person in reviewers],
     }
 
 
@@ -84,8 +90,10 @@ def problems(scans: list[Scan], left_out: list[str]) -> list[str]:
     return [f"{scan.original_name} {scan.problem}" for scan in refused] + left_out
 
 
-def person_facts(person: Person) -> dict[str, Any]:
-    return {"address": person.address, "name": person.name, "sentence": _seen(person)}
+def person_facts(person: Person, verdict: Remark | None = None) -> dict[str, Any]:
+    said = [_VERDICTS[verdict.kind].format(in_words(verdict.at))] if verdict else []
+    sentence = "; ".join([*said, _seen(person), *_reached(person)])
+    return {"address": person.address, "name": person.name, "sentence": sentence}
 
 
 def _seen(person: Person) -> str:
@@ -97,6 +105,22 @@ def _seen(person: Person) -> str:
     if person.views == 1:
         return f"looked on {in_words(person.last_view_at)}"
     return f"looked {person.views} times, last on {in_words(person.last_view_at)}"
+
+
+def _reached(person: Person) -> list[str]:
+    """Why they may not answer."""
+    found = []
+    if person.trouble_at is not None:
+        found.append(f"letters do not arrive ({person.trouble})")
+    if person.away_at is not None:
+        found.append(f"away: {person.away}")
+    return found
+
+
+_VERDICTS = {
+    RemarkKind.APPROVED: "approved on {}",
+    RemarkKind.CHANGES: "asked for changes on {}",
+}
 
 
 def _size(report: dict[str, Any]) -> str:

@@ -4,11 +4,13 @@ Links and addresses with tokens are no part of a draft: they are derived when th
 that the database holds none.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.facts import case_facts
+from store.clock import in_words
 from store.model import Case, LetterDraft, Mail, Person
 from store.records import access, labs
 
@@ -38,6 +40,29 @@ async def notice_letter(
     """To the owner: something short about the case."""
     context = {"heading": heading, "sentences": sentences}
     return await _to_owner(connection, case, "notice", context, now)
+
+
+async def remark_letter(
+    connection: AsyncConnection, case: Case, heading: str, text: str, now: int
+) -> LetterDraft:
+    """To the owner: what somebody said about the case."""
+    return await _to_owner(connection, case, "remark", {"heading": heading, "text": text}, now)
+
+
+async def verdict_letter(
+    connection: AsyncConnection, case: Case, heading: str, text: str, now: int
+) -> LetterDraft:
+    """To the owner: a reviewer has decided."""
+    return await _to_owner(connection, case, "verdict", {"heading": heading, "text": text}, now)
+
+
+async def remark_letter_to(
+    connection: AsyncConnection, case: Case, reviewer: Person, heading: str, text: str, now: int
+) -> LetterDraft:
+    """To a reviewer: what the lab said."""
+    draft = await share_letter(connection, case, reviewer, now)
+    context = {**draft.context, "heading": heading, "text": text}
+    return replace(draft, kind="remark", context=context)
 
 
 async def share_letter(
@@ -74,6 +99,39 @@ def reply_letter(
         context=context,
         in_reply_to=mail.message_id,
         thread=[mail.message_id] if mail.message_id else [],
+    )
+
+
+def confirm_letter(
+    recipient: str,
+    name: str,
+    heading: str,
+    sentences: list[str],
+    button: str,
+    confirmation_id: str,
+    until: int,
+    *,
+    kind: str = "confirm",
+    subject: str = "",
+    in_reply_to: str = "",
+) -> LetterDraft:
+    """A link to click, to the mailbox that must prove itself. It belongs to no case's thread: whoever
+    answers it says nothing in one.
+    """
+    return LetterDraft(
+        kind=kind,
+        recipient=recipient,
+        recipient_name=name,
+        subject=reply_subject(subject) if in_reply_to else subject or heading,
+        context={
+            "heading": heading,
+            "sentences": sentences,
+            "button": button,
+            "confirmation": confirmation_id,
+            "until": in_words(until),
+        },
+        in_reply_to=in_reply_to,
+        thread=[in_reply_to] if in_reply_to else [],
     )
 
 

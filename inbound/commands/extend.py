@@ -1,6 +1,6 @@
 """EXTEND."""
 
-from inbound.commands.shape import Command, Desk, Order, Transcript
+from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.clock import DAY, in_words
 from store.errors import CommandRefused
 from store.model import LONGEST_EXTENSION, REMINDER_BEFORE_END
@@ -44,4 +44,4 @@ async def run(desk: Desk, order: Order) -> Transcript:
     )
 
 
-COMMAND = Command("EXTEND", "[days]", run, about_case=True, changes=True)
+COMMAND = Command("EXTEND", "[days]", run, about_case=True, weight=Weight.CHANGE)

@@ -1,6 +1,6 @@
 """HELP."""
 
-from inbound.commands.shape import Command, Desk, Order, Transcript
+from inbound.commands.shape import Command, Desk, Order, Role, Transcript, Weight
 
 
 async def run(desk: Desk, _order: Order) -> Transcript:
@@ -11,4 +11,4 @@ async def run(desk: Desk, _order: Order) -> Transcript:
     )  # fmt: skip
 
 
-COMMAND = Command("HELP", "", run, about_case=False, changes=False)
+COMMAND = Command("HELP", "", run, about_case=False, weight=Weight.READ, roles=frozenset(Role))

@@ -1,6 +1,6 @@
 """LIST."""
 
-from inbound.commands.shape import Command, Desk, Order, Transcript
+from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.clock import day_in_words
 from store.model import Case, CaseState
 from store.records import access, cases
@@ -27,4 +27,4 @@ async def _line(desk: Desk, case: Case) -> str:
     return f"#{case.public_id}  {case.name}: {people}, {seen}, ends {end}"
 
 
-COMMAND = Command("LIST", "", run, about_case=False, changes=False)
+COMMAND = Command("LIST", "", run, about_case=False, weight=Weight.READ)

@@ -2,7 +2,7 @@
 
 from inbound.cases.letters import share_letter
 from inbound.commands.people import addresses, chosen
-from inbound.commands.shape import Command, Desk, Order, Transcript
+from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
 from store.records import access, outbox
 
@@ -23,6 +23,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
         current = person
         if person.revoked_at is not None:
             current = await access.renew(desk.connection, person, key)
+        await access.note_trouble(desk.connection, person.id, "", desk.now)  # it is tried anew
         draft = await share_letter(desk.connection, case, current, desk.now)
         await outbox.write(desk.connection, draft, desk.house.settings.domain, desk.now)
     word = "links go" if len(people) > 1 else "link goes"
@@ -36,4 +37,4 @@ async def run(desk: Desk, order: Order) -> Transcript:
     )
 
 
-COMMAND = Command("RESEND", "[reviewer]", run, about_case=True, changes=True)
+COMMAND = Command("RESEND", "[reviewer]", run, about_case=True, weight=Weight.CHANGE)

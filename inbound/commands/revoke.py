@@ -1,7 +1,7 @@
 """REVOKE."""
 
 from inbound.commands.people import addresses, chosen
-from inbound.commands.shape import Command, Desk, Order, Transcript
+from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.clock import in_words
 from store.records import access, outbox
 
@@ -29,4 +29,4 @@ async def run(desk: Desk, order: Order) -> Transcript:
     )
 
 
-COMMAND = Command("REVOKE", "[reviewer]", run, about_case=True, changes=True)
+COMMAND = Command("REVOKE", "[reviewer]", run, about_case=True, weight=Weight.SAFE)

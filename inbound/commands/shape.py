@@ -2,12 +2,35 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import CommandRefused
 from store.house import House
-from store.model import Case, CaseState, Lab, Member
+from store.model import (
+    Case,
+    CaseState,
+    ConfirmationKind,
+    Lab,
+    Member,
+    Person,
+    Strength,
+)
+
+
+class Weight(StrEnum):
+    """What a command can do to people, and so how sure we must be who speaks (authority.py)."""
+
+    READ = "read"  # Shows something, to the registered address.
+    SAFE = "safe"  # Ends something that can be begun again: better once too often.
+    CHANGE = "change"  # Changes something that can be changed back.
+    HARM = "harm"  # Cannot be undone, or lets others see.
+
+
+class Role(StrEnum):
+    MEMBER = "member"  # of the case's lab
+    REVIEWER = "reviewer"  # of the case
 
 
 @dataclass(frozen=True)
@@ -20,11 +43,39 @@ class Order:
     days: int | None = None
     cases: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # words that are none of these
+    code: str = ""  # the second factor that came with it, as it was typed
+    text: str = ""  # what a verb that takes free text was given
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Who speaks in a mail, and what they are to its case.
+
+    Attributes:
+        address: where answers go: the registered one, whatever the mail itself says.
+        member: of the case's lab, or of any where the mail is about no case.
+        reviewer: as whom they were asked to look at the case, and still may.
+    """
+
+    address: str
+    name: str
+    strength: Strength
+    member: Member | None = None
+    reviewer: Person | None = None
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        found = {Role.MEMBER} if self.member else set()
+        return frozenset(found | ({Role.REVIEWER} if self.reviewer else set()))
+
+    @property
+    def called(self) -> str:
+        return self.name or self.address
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Where a command is carried out: in one transaction, for one member of one lab.
+    """Where a command is carried out: in one transaction, for one person.
 
     Attributes:
         case: the case it is about; None for the commands that are about none.
@@ -33,9 +84,22 @@ class Desk:
     house: House
     connection: AsyncConnection
     lab: Lab
-    member: Member
+    speaker: Speaker
     now: int
     case: Case | None
+    occasion: str = ""  # names the mail that is answered: what is written for it is written once
+
+    @property
+    def member(self) -> Member:
+        """Who speaks, where only members may."""
+        assert self.speaker.member is not None
+        return self.speaker.member
+
+    @property
+    def reviewer(self) -> Person:
+        """Who speaks, where only reviewers may."""
+        assert self.speaker.reviewer is not None
+        return self.speaker.reviewer
 
     def open_case(self) -> Case:
         """The case, if its links work. Raises CommandRefused when it has ended or not begun."""
@@ -58,13 +122,23 @@ class Desk:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a command did, in sentences, and how to undo it."""
+    """What a command did, in sentences, and how to undo it.
+
+    Attributes:
+        answered: another letter says it all: none is to be written for this.
+    """
 
     done: list[str]
     undo: str = ""
+    answered: bool = False
 
 
 Run = Callable[[Desk, Order], Awaitable[Transcript]]
+Describe = Callable[[Desk, Order], Awaitable[list[str]]]
+
+
+async def say_nothing_more(_desk: Desk, _order: Order) -> list[str]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -72,14 +146,24 @@ class Command:
     """Attributes:
     arguments: as HELP shows them; a verb without any stands alone on its line.
     about_case: whether it needs a case; else it is about the lab.
-    changes: whether it changes anything: then a mail that can be read in two ways is refused.
+    describe: what it would do, for the page on which a click permits it. Raises CommandRefused
+        where it could not be carried out.
+    click: what a click permits: the command, or the setting up of codes.
     """
 
     verb: str
     arguments: str
     run: Run
     about_case: bool
-    changes: bool
+    weight: Weight
+    roles: frozenset[Role] = frozenset({Role.MEMBER})
+    describe: Describe = say_nothing_more
+    click: ConfirmationKind = ConfirmationKind.COMMAND
+
+    @property
+    def changes(self) -> bool:
+        """Whether a mail that can be read in two ways is refused."""
+        return self.weight is not Weight.READ
 
     @property
     def help(self) -> str:

@@ -1,6 +1,6 @@
 """STATUS."""
 
-from inbound.commands.shape import Command, Desk, Order, Transcript
+from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 
 
 async def run(_desk: Desk, _order: Order) -> Transcript:
@@ -8,4 +8,4 @@ async def run(_desk: Desk, _order: Order) -> Transcript:
     return Transcript([])  # Every transcript ends with the state of its case: that is the answer.
 
 
-COMMAND = Command("STATUS", "[case]", run, about_case=True, changes=False)
+COMMAND = Command("STATUS", "[case]", run, about_case=True, weight=Weight.READ)

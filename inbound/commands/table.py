@@ -1,8 +1,44 @@
 """The table of commands, in the order in which HELP shows them."""
 
-from inbound.commands import extend, help_, list_, resend, revoke, status
-from inbound.commands.shape import Command
+from inbound.commands import (
+    add,
+    address,
+    approve,
+    changes,
+    comment,
+    delete,
+    extend,
+    help_,
+    list_,
+    resend,
+    revoke,
+    status,
+    stop,
+    twofa,
+)
+from inbound.commands.shape import Command, Role
 
 COMMANDS: dict[str, Command] = {
-    module.COMMAND.verb: module.COMMAND for module in (status, list_, extend, resend, revoke, help_)
+    module.COMMAND.verb: module.COMMAND
+    for module in (
+        status,
+        list_,
+        extend,
+        resend,
+        revoke,
+        add,
+        delete,
+        approve,
+        changes,
+        comment,
+        stop,
+        twofa,
+        address,
+        help_,
+    )
 }
+
+
+def verbs_of(roles: frozenset[Role]) -> frozenset[str]:
+    """What a person of these roles may say."""
+    return frozenset(verb for verb, command in COMMANDS.items() if command.roles & roles)

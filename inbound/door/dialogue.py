@@ -8,6 +8,7 @@ import re
 import ssl
 from ipaddress import IPv4Network, IPv6Network
 
+import structlog
 from aiosmtpd.proxy_protocol import AF, V2_CMD, ProxyData
 from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as AiosmtpdEnvelope
@@ -15,11 +16,13 @@ from aiosmtpd.smtp import Session as AiosmtpdSession
 
 from inbound.door.dots import DataReader
 from inbound.door.guarded import IDLE, READ_AT_ONCE, Guarded
-from inbound.door.receive import Arriving, Envelope, Receiver
+from inbound.auth.envelope import Envelope, Mode
+from inbound.door.receive import Arriving, Receiver
 from inbound.door.sink import too_large_sentence
 from inbound.door.turnstile import Turnstile
 from store.errors import MailRefused
 
+log = structlog.get_logger()
 NO_TEXT = "553 5.1.3 This address is neither ASCII nor UTF-8"
 RECIPIENTS = 10  # a dialogue; RFC 5321 4.5.3.1.8 asks for 100, but ours are one service's
 SLOWEST = 4096  # bytes a second, measured from the second minute of a mail on
@@ -98,7 +101,7 @@ class Hooks:
         if not _is_text(address):
             return NO_TEXT
         try:
-            await self.receiver.check_recipient(address, server.peer)
+            await self.receiver.check_recipient(address, envelope.rcpt_tos)
         except MailRefused as refusal:
             return refusal.reply
         envelope.rcpt_tos.append(address)
@@ -118,8 +121,10 @@ class Dialogue(Guarded):
         hostname: str,
         tls: ssl.SSLContext | None = None,
         proxies: list[IPv4Network | IPv6Network] | None = None,
+        mode: Mode = Mode.MX,
     ) -> None:
         self.receiver = hooks.receiver
+        self.mode = mode
         self.limit = self.receiver.limit
         super().__init__(hooks, turnstile, hostname, self.limit, tls, proxies or [], self.ident)
         self.dialogues = dialogues
@@ -210,7 +215,7 @@ class Dialogue(Guarded):
         assert self.envelope is not None
         self.began = self.loop.time()
         self.answering = list(self.envelope.rcpt_tos)
-        return self.receiver.open()
+        return self.receiver.open(self.answering)
 
     def _open_chunked(self) -> str | None:
         """Begins a mail with its first chunk; returns the reply when the chunk is not wanted."""
@@ -239,6 +244,8 @@ class Dialogue(Guarded):
             touched = self.began
             while (rest := reader.feed(await self.read(READ_AT_ONCE * 2))) is None:
                 touched = self._keep_alive(arriving, touched)
+                if not arriving.looked_at:
+                    await self.receiver.look_at_header(arriving, self._envelope())
         self.give_back(rest)
         self._reset_timeout()
 
@@ -252,6 +259,8 @@ class Dialogue(Guarded):
                 if arriving:
                     arriving.sink.take(chunk)
                     touched = self._keep_alive(arriving, touched)
+                    if not arriving.looked_at:
+                        await self.receiver.look_at_header(arriving, self._envelope())
         self._reset_timeout()
 
     async def _after_chunk(self, size: int, *, last: bool) -> None:
@@ -295,9 +304,7 @@ class Dialogue(Guarded):
         return now
 
     async def _finish(self, arriving: Arriving) -> None:
-        assert self.envelope is not None
-        sender = (self.envelope.mail_from or "").strip("<>")
-        envelope = Envelope(self.peer, sender, list(self.envelope.rcpt_tos))
+        envelope = self._envelope()
         self.answering = envelope.recipients  # some may have been named between two chunks
         self._set_post_data_state()  # type: ignore[no-untyped-call]
         self.a_mail_came()
@@ -307,7 +314,7 @@ class Dialogue(Guarded):
             # A client that hangs up must not tear a commit apart.
             mail_id = await asyncio.shield(commit)
         except MailRefused as refusal:
-            await self._answer(refusal.reply)
+            await self._answer(self._reply_to(refusal))
             self._hang_up_after(refusal)
             return
         except asyncio.CancelledError:
@@ -320,6 +327,29 @@ class Dialogue(Guarded):
             if commit.done():
                 self.committing = None
         await self._answer(f"250 2.0.0 Taken as {mail_id}")
+
+    def _envelope(self) -> Envelope:
+        assert self.envelope is not None
+        assert self.session is not None
+        return Envelope(
+            peer=self.peer,
+            sender=(self.envelope.mail_from or "").strip("<>"),
+            recipients=list(self.envelope.rcpt_tos),
+            helo=self.session.host_name or "",
+            mode=self.mode,
+        )
+
+    def _reply_to(self, refusal: MailRefused) -> str:
+        """What is said of a refused mail.
+
+        A mail server in front of us makes a refusal into a bounce, to whoever the envelope names.
+        Where nothing proves that they sent the mail, silence is the only answer that hits nobody.
+        """
+        may_bounce = refusal.answerable or self.receiver.trust.covers(self.peer)
+        if self.mode is Mode.MX or refusal.code < 500 or may_bounce:
+            return refusal.reply
+        log.info("mail filed away", reply=refusal.reply[:9])
+        return "250 2.0.0 Filed away"
 
     async def _answer(self, reply: str) -> None:
         """The reply to a whole mail."""

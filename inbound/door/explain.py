@@ -5,7 +5,8 @@ author. Nor does a robot: it could answer back (RFC 3834 2).
 """
 
 from inbound.auth.fields import values
-from inbound.auth.verdict import Proof, Trust, judge
+from inbound.auth.fromheader import author_of
+from inbound.auth.verdict import Trust
 from inbound.door.receive import message_id
 from store.errors import MailRefused
 from store.house import House
@@ -21,17 +22,17 @@ async def explain(
     """Writes the letter, once for the mail at this source."""
     if values(header, *_ROBOTS):
         return
+    if not trust.covers(peer):
+        return  # its end did not come, or cannot be read: no signature could prove it
     try:
-        verdict = judge(header, peer, trust)
+        author = author_of(header)
     except MailRefused:
         return
-    if verdict.proof is Proof.NONE:
-        return
     async with house.database.write() as connection:
-        members = await labs.members_by_address(connection, {verdict.author})
-        if verdict.author not in members:
+        members = await labs.members_by_address(connection, {author})
+        if author not in members:
             return
-        member = members[verdict.author]
+        member = members[author]
         draft = LetterDraft(
             kind="notice",
             recipient=member.address,

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 import structlog
 
+from inbound.auth.envelope import Envelope, Mode
 from inbound.auth.fields import values
 from inbound.door.explain import explain
 from inbound.door.mailbox import BROKEN, LOST, Account, Mailbox, Vanished
-from inbound.door.receive import Arriving, Envelope, Receiver
+from inbound.door.receive import Arriving, Receiver
 from inbound.door.sink import too_large_sentence
 from store.errors import MailRefused
 from store.records import mails
@@ -165,7 +166,7 @@ class ImapDoor:
         arriving = None
         try:
             self.receiver.check_room()
-            arriving = self.receiver.open()
+            arriving = self.receiver.open([])
             self._fetch(mailbox, uid, size, arriving)
             self._on_loop(self._commit(arriving, mailbox.source(uid)))
         except MailRefused as refusal:
@@ -198,9 +199,8 @@ class ImapDoor:
     async def _commit(self, arriving: Arriving, source: str) -> str:
         header = arriving.sink.header
         recipients = await self._recipients(header)
-        return await self.receiver.commit(
-            arriving, Envelope(PEER, _sender(header), recipients, source)
-        )
+        envelope = Envelope(PEER, _sender(header), recipients, source, mode=Mode.IMAP)
+        return await self.receiver.commit(arriving, envelope)
 
     async def _explain(self, arriving: Arriving, source: str, refusal: MailRefused) -> None:
         house, trust = self.receiver.house, self.receiver.trust
@@ -212,7 +212,7 @@ class ImapDoor:
         refusal = MailRefused(550, "5.1.1", "This mail names no address of this server.")
         for address in _named(header, self.receiver.house.settings.domain):
             try:
-                await self.receiver.check_recipient(address, PEER)
+                await self.receiver.check_recipient(address, found)
             except MailRefused as error:
                 refusal = error
                 continue

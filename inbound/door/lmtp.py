@@ -4,7 +4,9 @@ The dialogue is SMTP's, but for its greeting LHLO, and that a mail is answered o
 recipient: the server in front bounces or retries for each of them alone.
 """
 
+from inbound.auth.envelope import Mode
 from inbound.door.dialogue import Dialogue
+from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
 
 
@@ -34,3 +36,6 @@ class LmtpDialogue(Dialogue):
 class LmtpDoor(SmtpDoor):
     kind = "lmtp"
     dialogue = LmtpDialogue
+
+    def __init__(self, receiver: Receiver, listen: str, hostname: str) -> None:
+        super().__init__(receiver, listen, hostname, mode=Mode.RELAY)

@@ -6,44 +6,33 @@ at the same moment go through these steps together.
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from inbound.auth.dns import DnsResolver, Resolver
+from inbound.auth.envelope import Envelope
 from inbound.auth.fields import values
-from inbound.auth.verdict import Proof, Trust, judge
+from inbound.auth.judge import Judge
+from inbound.auth.verdict import Trust
+from inbound.door.admission import Admission, Admitted
 from inbound.door.batches import Batches
 from inbound.door.sink import MailSink
 from store.blobs.spool import SpoolWriting
 from store.errors import MailRefused
 from store.house import House
-from store.model import MailState
-from store.records import access, audit, labs, mails
+from store.model import MailState, Member
+from store.records import labs, mails
+from store.settings import Settings
 from store.threads import Threads
-from store.tokens import ADDRESS, Purpose, new_id
+from store.tokens import new_id
 
 log = structlog.get_logger()
 _LONGEST_ID = 500
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """What is known of a mail beside its bytes.
-
-    Attributes:
-        peer: the client's IP address, "unix:" or "imap".
-        sender: MAIL FROM, empty for <>.
-        source: the mail's place where it can be fetched again, if it was fetched; else empty.
-    """
-
-    peer: str
-    sender: str
-    recipients: list[str]
-    source: str = ""
 
 
 class Arriving:
@@ -56,6 +45,7 @@ class Arriving:
         self.spool = spool
         self.sink = MailSink(spool, limit)
         self.all = arriving
+        self.looked_at = False  # whether its header was looked at before the body came
         arriving.add(self)
 
     def abort(self) -> None:
@@ -70,16 +60,21 @@ class _Candidate:
 
     arriving: Arriving
     envelope: Envelope
-    author: str
+    admitted: Admitted
 
 
 class Receiver:
     """What all doors share. Close it after them."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(
+        self, house: House, resolver: Resolver | None = None, trust: Trust | None = None
+    ) -> None:
+        settings = house.settings
         self.house = house
-        self.limit = house.settings.max_mail_bytes
-        self.trust = Trust(house.settings.trusted_networks, house.settings.trusted_sources)
+        self.limit = settings.max_mail_bytes
+        self.trust = trust or Trust(settings.trusted_networks, settings.trusted_sources)
+        resolver = resolver or DnsResolver(settings.resolving_servers)
+        self.admission = Admission(house, _judge(settings, resolver, self.trust))
         self.arriving: set[Arriving] = set()
         self.batches: Batches[_Candidate, MailState] = Batches(
             self._commit_together, lambda: len(self.arriving)
@@ -96,22 +91,11 @@ class Receiver:
         if self.house.spool.free_bytes() < room:
             raise MailRefused(452, "4.3.1", "This server's disk is full. Try again later.")
 
-    async def check_recipient(self, address: str, peer: str) -> None:
-        """Raises MailRefused when this address is not ours, or this client may not write to it."""
-        settings = self.house.settings
-        if not self.trust.covers(peer):
-            raise MailRefused(
-                550,
-                "5.7.1",
-                f"Mail from {peer} is not accepted here. Ask {settings.operator} to let you in.",
-            )
-        match = ADDRESS.fullmatch(address.lower())
-        if match is None or match["domain"] != settings.domain:
-            raise MailRefused(550, "5.7.1", f"{address} is not at this server; it does not relay.")
-        if not await self._is_known(match["local"], match["token"]):
-            raise MailRefused(550, "5.1.1", f"There is no address {address} here.")
+    async def check_recipient(self, address: str, others: Sequence[str] = ()) -> None:
+        """Raises MailRefused when this address is not ours, or not for a mail that goes to others."""
+        await self.admission.check_recipient(address, others)
 
-    def open(self) -> Arriving:
+    def open(self, recipients: Sequence[str]) -> Arriving:
         """Raises MailRefused (452) when the disk takes no more."""
         mail_id = new_id()
         try:
@@ -120,7 +104,16 @@ class Receiver:
             if error.errno not in _FULL:
                 raise
             raise _not_stored(error) from None
-        return Arriving(mail_id, spool, self.arriving, self.limit)
+        limit = self.admission.limit_for(recipients, self.limit)
+        return Arriving(mail_id, spool, self.arriving, limit)
+
+    async def look_at_header(self, arriving: Arriving, envelope: Envelope) -> None:
+        """As soon as the header has come: a mail that can only be refused is not written down."""
+        if arriving.looked_at or not arriving.sink.header_ended:
+            return
+        arriving.looked_at = True
+        if await self.admission.is_hopeless(arriving.sink.header, envelope):
+            arriving.sink.drop()
 
     async def commit(self, arriving: Arriving, envelope: Envelope) -> str:
         """Makes a received mail durable; returns its id.
@@ -130,25 +123,11 @@ class Receiver:
         """
         if arriving.sink.problem:
             raise arriving.sink.problem
-        verdict = judge(arriving.sink.header, envelope.peer, self.trust)
-        if verdict.proof is Proof.NONE:
-            async with self.house.database.write() as connection:
-                await self._record_refusal(connection, verdict.author)
-            raise self._not_a_member(verdict.author)
-        state = await self.batches.add(_Candidate(arriving, envelope, verdict.author))
+        admitted = await self.admission.admit(arriving.sink, envelope)
+        state = await self.batches.add(_Candidate(arriving, envelope, admitted))
         log.info("mail accepted", mail=arriving.mail_id, state=state, size=arriving.sink.size)
         self.house.poke()
         return arriving.mail_id
-
-    async def _is_known(self, local: str, token: str | None) -> bool:
-        if local == "share" and token is None:
-            return True
-        purpose = {"share": Purpose.REPLY, "bounce": Purpose.BOUNCE}.get(local)
-        if purpose is None or token is None:
-            return False
-        # A dead token is accepted and judged later: only what was never issued is refused.
-        async with self.house.database.read() as connection:
-            return await access.holder(connection, token, purpose) is not None
 
     async def _commit_together(
         self, candidates: list[_Candidate]
@@ -198,24 +177,39 @@ class Receiver:
     async def _write_rows_in(
         self, connection: AsyncConnection, synced: list[_Candidate]
     ) -> dict[str, MailState | Exception]:
-        members = await labs.members_by_address(connection, {c.author for c in synced})
-        arrivals = [self._arrival(c, members[c.author].id) for c in synced if c.author in members]
+        authors = {candidate.admitted.author for candidate in synced}
+        members = await labs.members_by_address(connection, authors)
         states: dict[str, MailState | Exception] = {}
-        states.update(await mails.accept_all(connection, arrivals))
+        arrivals = []
         for candidate in synced:
-            if candidate.author not in members:
-                states[candidate.arriving.mail_id] = self._not_a_member(candidate.author)
-                await self._record_refusal(connection, candidate.author)
+            try:
+                arrivals.append(await self._arrival(connection, candidate, members))
+            except MailRefused as refusal:
+                states[candidate.arriving.mail_id] = refusal
+                await self.admission.record_refusal(connection, candidate.admitted.verdict)
+        states.update(await mails.accept_all(connection, arrivals))
         return states
 
-    def _arrival(self, candidate: _Candidate, member_id: str) -> mails.Arrival:
+    async def _arrival(
+        self, connection: AsyncConnection, candidate: _Candidate, members: Mapping[str, Member]
+    ) -> mails.Arrival:
+        """Raises MailRefused when its author is nobody here."""
         sink, envelope = candidate.arriving.sink, candidate.envelope
+        admitted, verdict = candidate.admitted, candidate.admitted.verdict
+        member_id = await self.admission.standing(
+            connection, admitted, envelope.recipients, members
+        )
+        if sink.dropped:  # its author became somebody while it came
+            raise MailRefused(451, "4.3.0", "Send this mail once more: it can be taken now.")
         return mails.Arrival(
             id=candidate.arriving.mail_id,
             received_at=self.house.clock.now(),
             sender=envelope.sender,
-            author=candidate.author,
+            author=verdict.author,
             member_id=member_id,
+            strength=verdict.strength,
+            proof=verdict.proof,
+            signature=verdict.signature,
             recipients=envelope.recipients,
             message_id=message_id(sink.header),
             header_sha256=sink.header_sha256,
@@ -224,16 +218,9 @@ class Receiver:
             source=envelope.source or None,
         )
 
-    def _not_a_member(self, author: str) -> MailRefused:
-        return MailRefused(
-            550,
-            "5.7.1",
-            f"{author} is not a member of a lab here. Write from your registered"
-            f" address, or ask {self.house.settings.operator} to add this one.",
-        )
 
-    async def _record_refusal(self, connection: AsyncConnection, author: str) -> None:
-        await audit.record(connection, self.house.clock.now(), author, "mail refused")
+def _judge(settings: Settings, resolver: Resolver, trust: Trust) -> Judge:
+    return Judge(resolver, trust, settings.domain, settings.authserv_id, settings.trusted_sealers)
 
 
 def _not_stored(error: OSError) -> MailRefused:

@@ -44,6 +44,7 @@ class MailSink:
         self.body = SimpleBody()
         self.relaxed: RelaxedBody | None = None
         self.wanted: set[str] = set()
+        self.dropped = False
         self.problem: MailRefused | None = None
 
     @property
@@ -64,6 +65,10 @@ class MailSink:
         """DKIM's body hash for each canonicalisation that the mail's own signatures name."""
         found = {SIMPLE: self.body.digest()} if SIMPLE in self.wanted else {}
         return {**found, RELAXED: self.relaxed.digest()} if self.relaxed else found
+
+    def drop(self) -> None:
+        """The mail can only be refused: it is hashed to its end, so that who wrote it can be said."""
+        self.dropped = True
 
     def take(self, data: bytes) -> None:
         if self.held:
@@ -110,7 +115,8 @@ class MailSink:
 
     def _keep(self, data: bytes) -> None:
         try:
-            self.spool.write(data)
+            if not self.dropped:
+                self.spool.write(data)
         except OSError as error:
             # Not raised: what is still to come of the mail would be read as commands.
             log.warning("spool cannot be written", error=repr(error))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from inbound.auth.envelope import Mode
+from inbound.auth.verdict import Trust
 from inbound.door.dialogue import Dialogue, Hooks
 from inbound.door.receive import Receiver
 from inbound.door.tls import Certificate
@@ -24,6 +26,7 @@ class SmtpDoor:
         hostname: what we call ourselves in the greeting.
         certificate: for STARTTLS; without one it is not offered.
         proxies: networks of load balancers whose connections begin with a PROXY line.
+        mode: whether the world or a mail server of ours connects.
     """
 
     kind = "smtp"
@@ -36,14 +39,16 @@ class SmtpDoor:
         hostname: str,
         certificate: Certificate | None = None,
         proxies: list[IPv4Network | IPv6Network] | None = None,
+        mode: Mode = Mode.MX,
     ) -> None:
+        self.mode = mode
         self.hooks = Hooks(receiver)
         self.path = socket_path(listen)
         self.host, self.port = ("", 0) if self.path else host_and_port(listen)
         self.hostname = hostname
         self.certificate = certificate
         self.proxies = proxies
-        self.turnstile = Turnstile(receiver.trust.covers)
+        self.turnstile = Turnstile(lambda peer: self._is_seated_first(peer, receiver.trust))
         self.dialogues: set[Dialogue] = set()
         self.server: asyncio.Server | None = None
 
@@ -79,10 +84,14 @@ class SmtpDoor:
         for _ in range(_TURNS):  # lets the dialogues end and remove their unfinished files
             await asyncio.sleep(0)
 
+    def _is_seated_first(self, peer: str, trust: Trust) -> bool:
+        # A mail server of ours brings everybody's mail.
+        return self.mode is Mode.RELAY or trust.covers(peer)
+
     def _new_dialogue(self) -> Dialogue:
         tls = self.certificate.current() if self.certificate else None
         return self.dialogue(
-            self.hooks, self.dialogues, self.turnstile, self.hostname, tls, self.proxies
+            self.hooks, self.dialogues, self.turnstile, self.hostname, tls, self.proxies, self.mode
         )
 
 

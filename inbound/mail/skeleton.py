@@ -35,6 +35,7 @@ class Contents:
     headers: dict[str, list[str]]  # lower-case name: values, unfolded
     text: str  # the text/plain parts
     html_text: str  # the text/html parts, as text
+    has_html: bool = False  # whether there is HTML at all, with text in it or without
     invitation: bool = False  # whether a part asks a calendar for something (RFC 6047)
 
     @property
@@ -52,6 +53,7 @@ def read_contents(mail: Windows, root: Part) -> Contents:
         contents_of(root.headers),
         text="\n".join(parsed.text_plain),
         html_text="\n".join(text_of_html(html) for html in parsed.text_html),
+        has_html=bool(parsed.text_html),
         invitation=any(_is_invitation(part) for part in root.leaves()),
     )
 

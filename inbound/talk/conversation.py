@@ -1,42 +1,37 @@
-"""What a member's mail without new scans says, and what is done about it.
+"""What a person's mail without new scans says, and what is done about it.
 
-In a case's thread: a command, or the reviewer's address that was asked for. To share@ itself: a
-command that names its case. Whatever is neither gets help, never a guess. Everything a mail causes
-is one transaction: what was done, the letter that says so, the trail, and the mail's own end.
+In a case's thread: a command, a comment, or the reviewer's address that was asked for. To share@
+itself: a command that names its case. Nearly a command is asked back and relayed to nobody; whoever
+is nothing to the case hears whom to ask. Everything a mail causes is one transaction: what was done,
+the letter that says so, the trail, and the mail's own end.
 """
 
-from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from inbound.cases.facts import case_facts
-from inbound.cases.letters import reply_letter
+from inbound.cases.letters import notice_letter
 from inbound.cases.opening import name_reviewers
+from inbound.cases.remarks import relay_comment
 from inbound.cases.subject import Reviewer, take_addresses
-from inbound.commands.shape import Command, Desk, Order, Transcript
-from inbound.commands.table import COMMANDS
+from inbound.commands.shape import Order, Role
+from inbound.commands.table import COMMANDS, verbs_of
 from inbound.mail.skeleton import Contents
-from inbound.talk.grammar import find_order_below, first_line, read_order
+from inbound.mail.text import note_of
+from inbound.talk.answers import answer, end
+from inbound.talk.grammar import (
+    Reading,
+    Said,
+    find_order_below,
+    first_line,
+    read_order,
+    read_reply,
+    same_order,
+)
+from inbound.talk.orders import carry_out, command_rows
+from inbound.talk.talk import Talk
+from store.clock import DAY
 from store.errors import CommandRefused
-from store.house import House
-from store.model import LIVE_CASES, Case, CaseState, Mail, MailState, Member
-from store.records import access, audit, cases, labs, mails, outbox
-
-
-@dataclass(frozen=True)
-class Talk:
-    """One mail of one member, at work."""
-
-    house: House
-    connection: AsyncConnection
-    mail: Mail
-    member: Member
-    contents: Contents
-    left_out: list[str]  # a sentence for each attached file that is no scan
-    has_scans: bool
-    now: int
-    known: str = ""  # what names the attached scans, where the case holds all of them already
+from store.model import LIVE_CASES, Case, CaseState, MailState
+from store.records import labs, mails, outbox
 
 
 async def converse(talk: Talk, case: Case | None) -> None:
@@ -45,130 +40,147 @@ async def converse(talk: Talk, case: Case | None) -> None:
     Args:
         case: the case whose thread the mail came in by, None for a mail to share@ itself.
     """
-    if case is not None and case.lab_id != talk.member.lab_id:
-        await _answer(talk, None, "not yours", _NOT_YOURS)
+    if not talk.speaker.roles:
+        await _turn_away(talk, case)
         return
     try:
-        order = _order_of(talk.contents, case)
-        if order is not None:
-            await _carry_out(talk, case, order)
-            return
-        if case is not None and case.state is CaseState.WAITING and (named := _named(talk)):
-            await _name(talk, case, named)
-            return
+        await _hear(talk, case)
     except CommandRefused as refusal:
-        await _answer(talk, case, "refused", {"heading": "Not done", "sentences": [str(refusal)]})
-        return
-    if case is not None and talk.known and case.state in LIVE_CASES:
+        context = {"heading": "Not done", "sentences": [str(refusal)]}
+        await answer(talk, case, "refused", context)
+
+
+async def _hear(talk: Talk, case: Case | None) -> None:
+    """Raises CommandRefused where nothing was done; the sentence says why."""
+    reading = _reading_of(talk, case)
+    if reading.said is Said.COMMAND and reading.order:
+        await carry_out(talk, case, reading.order)
+    elif case is not None and case.state is CaseState.WAITING and (named := _named(talk)):
+        await _name(talk, case, named)
+    elif reading.said is Said.NEARLY and reading.order and not talk.left_out:
+        await _ask_back(talk, case, reading)
+    elif case is not None and talk.known and case.state in LIVE_CASES:
         await _say_already_here(talk, case)
-        return
-    await _answer(talk, case, "help", _help(talk, case))
+    elif case is not None and case.is_open(talk.now) and (note := _note_of(talk, reading)):
+        await _relay(talk, case, note)
+    else:
+        await _help(talk, case)
 
 
-# ---------------------------------------------------------------- commands
+# ---------------------------------------------------------------- what was said
 
 
-def _order_of(contents: Contents, case: Case | None) -> Order | None:
-    """The command on the first line, or in the subject of a prefilled mail whose body is empty.
+def _reading_of(talk: Talk, case: Case | None) -> Reading:
+    """What the first line is, or the subject of a prefilled mail whose body is empty.
 
     Raises:
         CommandRefused: its text and its HTML say different things, and one of them changes something.
     """
-    order = read_order(first_line(contents.body))
-    other = read_order(first_line(contents.html_text)) if contents.html_text else order
-    if _differ(order, other) and _changes(order, other):
-        raise CommandRefused(
-            "Your mail says one thing as plain text and another as HTML, so nothing was done."
-            " Send the command once more as plain text."
-        )
-    if order is None and not first_line(contents.body) and case is not None:
-        return _order_in_subject(contents.subject, case)
-    if order is None and case is None and not first_line(contents.body):
-        return _order_in_subject_to_all(contents.subject)
-    return order
-
-
-def _order_in_subject(subject: str, case: Case) -> Order | None:
-    """Only the form that our buttons write: it names the case, and is no answer to anything."""
-    order = read_order(first_line(subject))
-    if order and f"#{case.public_id}" in order.cases:
-        return order
-    return None
-
-
-def _order_in_subject_to_all(subject: str) -> Order | None:
-    """Outside of a thread a subject may ask; to change something it must name the case by its #."""
-    order = read_order(first_line(subject))
-    named = order is not None and any(case.startswith("#") for case in order.cases)
-    return order if named or not _changes(order) else None
-
-
-def _differ(one: Order | None, other: Order | None) -> bool:
-    return (one and one.line.upper()) != (other and other.line.upper())
-
-
-def _changes(*orders: Order | None) -> bool:
-    return any(order is not None and COMMANDS[order.verb].changes for order in orders)
-
-
-async def _carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
-    command = COMMANDS[order.verb]
-    case = await _case_of(talk, thread_case, order) if command.about_case else None
-    unknown = list(order.unknown)
-    if "reviewer" not in command.arguments:
-        unknown += order.recipients
-    if unknown:
-        raise CommandRefused(
-            f"“{' '.join(unknown)}” in “{order.line}” is not understood, so nothing was done."
-            f" {command.verb} takes: {command.arguments or 'nothing'}; a reviewer is named by the"
-            " whole address."
-        )
-    lab = await labs.lab(talk.connection, talk.member.lab_id)
-    desk = Desk(talk.house, talk.connection, lab, talk.member, talk.now, case)
-    transcript = await command.run(desk, order)
-    case = await cases.case(talk.connection, case.id) if case else None
-    told = _told(order, command, transcript, case)
-    await _answer(talk, case, command.verb.lower(), told, thread=thread_case)
-
-
-async def _case_of(talk: Talk, thread_case: Case | None, order: Order) -> Case:
-    """The case that a command is about. Raises CommandRefused when thread and words disagree."""
-    if len(order.cases) > 1:
-        raise CommandRefused(f"“{order.line}” names more than one case; nothing was done.")
-    if not order.cases:
-        if thread_case is None:
+    contents, verbs = talk.contents, verbs_of(talk.speaker.roles)
+    reading = read_reply(contents.body, verbs)
+    if contents.has_html and contents.text.strip():
+        other = read_reply(contents.html_text, verbs)
+        if not same_order(reading, other) and _changes(reading, other):
             raise CommandRefused(
-                f"{order.verb} needs a case: reply in the case's thread, or write its number, as in"
-                f" “{order.verb} C-1042”. LIST shows the open ones."
+                "Your mail says one thing as plain text and another as HTML, so nothing was done."
+                " Send the command once more as plain text."
             )
-        return thread_case
-    found = await cases.find_by_name(talk.connection, talk.member.lab_id, order.cases[0])
-    if thread_case is not None:
-        if all(case.id != thread_case.id for case in found):
-            raise CommandRefused(
-                f"You wrote {order.cases[0]} in the thread of {thread_case.short_name}"
-                f" (#{thread_case.public_id}). Nothing was done. Say it in the thread of the case"
-                " you mean."
-            )
-        return thread_case
-    if not found:
-        raise CommandRefused(f"Your lab has no case {order.cases[0]}. LIST shows the open ones.")
-    if len(found) > 1:
-        named = ", ".join(f"#{case.public_id} {case.name}" for case in found[:5])
-        raise CommandRefused(f"{order.cases[0]} may be any of these: {named}. Say which by its #.")
-    return found[0]
+    if reading.said is Said.NOTHING and not first_line(contents.body):
+        order = _order_in_subject(contents, case)
+        return Reading(Said.COMMAND, order, order.line) if order else reading
+    return reading
 
 
-def _told(
-    order: Order, command: Command, transcript: Transcript, case: Case | None
-) -> dict[str, Any]:
-    return {
-        "kind": "transcript",
-        "understood": order.line,
-        "done": transcript.done,
-        "undo": transcript.undo,
-        "commands": _command_rows() if command.verb == "HELP" or case is None else [],
-    }
+def _order_in_subject(contents: Contents, case: Case | None) -> Order | None:
+    """Only the form that our buttons write: it names the case, and is no answer to anything.
+
+    Outside of a thread a subject may ask; to change something it must name the case by its #.
+    """
+    order = read_order(first_line(contents.subject))
+    if order is None:
+        return None
+    if case is not None:
+        return order if f"#{case.public_id}" in order.cases else None
+    named = any(name.startswith("#") for name in order.cases)
+    return order if named or not COMMANDS[order.verb].changes else None
+
+
+def _changes(*readings: Reading) -> bool:
+    return any(
+        reading.said is Said.COMMAND and reading.order and COMMANDS[reading.order.verb].changes
+        for reading in readings
+    )
+
+
+def _note_of(talk: Talk, reading: Reading) -> str:
+    """The comment that a mail is; nothing if it brings files or asks for something else."""
+    if reading.said is not Said.NOTE or talk.has_scans or talk.left_out:
+        return ""
+    # A command in an unexpected place was meant for us, not for the other side.
+    if find_order_below(talk.contents.body):
+        return ""
+    return note_of(talk.contents.body)
+
+
+async def _relay(talk: Talk, case: Case, note: str) -> None:
+    """A comment needs no answer: an answer to each would make two robots talk for ever."""
+    speaker = talk.speaker
+    as_reviewer = speaker.reviewer if speaker.member is None else None
+    told = await relay_comment(
+        talk.house, talk.connection, case, speaker.called, as_reviewer, note, talk.mail.id
+    )
+    if told:
+        await end(talk, case, "comment")
+        return
+    sentence = "No reviewer has a live link, so nobody was told. RESEND sends links anew."
+    await answer(talk, case, "comment", {"heading": "Kept", "sentences": [sentence]})
+
+
+async def _ask_back(talk: Talk, case: Case | None, reading: Reading) -> None:
+    assert reading.order is not None
+    meant = reading.order.line if not reading.order.unknown else reading.order.verb
+    sentences = [
+        f"You wrote “{reading.line[:200]}”. That is nearly a command, so nothing was done and it was"
+        " passed on to nobody.",
+        f"If you meant the command, reply with “{meant}” alone on the first line.",
+    ]
+    if case is not None:
+        sentences.append("If it was a comment, begin it with COMMENT.")
+    rows = command_rows(talk.speaker.roles)
+    context = {"heading": "Did you mean a command?", "sentences": sentences, "commands": rows}
+    await answer(talk, case, "asked back", context)
+
+
+# ---------------------------------------------------------------- somebody else
+
+
+async def _turn_away(talk: Talk, case: Case | None) -> None:
+    """Who has only the address of a case gets nothing by it; its owner hears that somebody has it.
+
+    The words are the same whether the case lives, has ended or was deleted.
+    """
+    house, connection = talk.house, talk.connection
+    if case is None:
+        sentence = (
+            "Your mail answers no letter that was sent to you, so nothing was done. Answer the letter"
+            " itself, or ask whoever sent you the scans."
+        )
+        await answer(talk, None, "no case", {"heading": "Not done", "sentences": [sentence]})
+        return
+    owner = await labs.member(connection, case.owner_id)
+    whom = " of ".join(part for part in (owner.name, owner.company) if part) or "the lab"
+    sentence = f"You are none of the people of this case, so nothing was done. Ask {whom}."
+    await answer(talk, None, "not theirs", {"heading": "Not done", "sentences": [sentence]})
+    if not case.is_open(talk.now):
+        return
+    told = (
+        f"{talk.mail.author} has written to an address of this case and is none of its people, so"
+        " nothing was done and nothing was shown. A letter was probably passed on. ADD and the"
+        " address lets them look."
+    )
+    draft = await notice_letter(connection, case, "Somebody else replied", [told], talk.now)
+    domain = house.settings.domain
+    await outbox.write(connection, draft, domain, talk.now, once=f"somebody else|{case.id}")
 
 
 # ---------------------------------------------------------------- the reviewer who was asked for
@@ -176,75 +188,33 @@ def _told(
 
 def _named(talk: Talk) -> list[Reviewer]:
     """Raises CommandRefused when something was meant as an address and cannot be used."""
+    if Role.MEMBER not in talk.speaker.roles:
+        return []
     named = take_addresses(first_line(talk.contents.body))
     if named.unusable:
         raise CommandRefused(
             f"“{named.unusable[0]}” cannot be used as an e-mail address, so nobody was told. Reply"
             " with the reviewer's address on the first line."
         )
-    ours = f"@{talk.house.settings.domain}"
-    return [one for one in named.reviewers if not one.address.endswith(ours)]
+    addressing = talk.house.settings.addressing
+    return [one for one in named.reviewers if not addressing.is_ours(one.address)]
 
 
 async def _name(talk: Talk, case: Case, reviewers: list[Reviewer]) -> None:
     """No letter now: the answer to the share comes when the scans are ready."""
-    await name_reviewers(talk.house, talk.connection, case, reviewers, talk.member.address)
+    await name_reviewers(talk.house, talk.connection, case, reviewers, talk.speaker.address)
     await mails.settle(talk.connection, talk.mail.id, MailState.DONE, "reviewers named", case.id)
 
 
-# ---------------------------------------------------------------- answers
-
-
-async def _answer(
-    talk: Talk,
-    case: Case | None,
-    outcome: str,
-    context: dict[str, Any],
-    thread: Case | None = None,
-    once: str = "",
-) -> None:
-    """Writes the letter, the line in the trail and the mail's end.
-
-    `thread` is the case whose conversation the letter belongs to, where the letter is about none;
-    `once` names what is said one time only.
-    """
-    facts = await case_facts(talk.connection, case, talk.now) if case else None
-    draft = reply_letter(
-        talk.mail,
-        talk.contents.subject,
-        talk.member.address,
-        talk.member.name,
-        context.get("kind", "notice"),
-        {**context, "case": facts},
-    )
-    if (thread := case or thread) is not None:
-        person = await access.owner_of(talk.connection, thread.id)
-        draft = replace(
-            draft,
-            case_id=thread.id,
-            person_id=person.id if person.address == talk.member.address else None,
-            thread=[*thread.thread, *draft.thread],
-        )
-    await outbox.write(talk.connection, draft, talk.house.settings.domain, talk.now, once)
-    await audit.record(
-        talk.connection,
-        talk.now,
-        talk.member.address,
-        f"command {outcome}",
-        lab_id=talk.member.lab_id,
-        case_id=case.id if case else None,
-        line=context.get("understood", ""),
-    )
-    case_id = case.id if case else None
-    await mails.settle(talk.connection, talk.mail.id, MailState.DONE, outcome, case_id)
+# ---------------------------------------------------------------- nothing to do
 
 
 async def _say_already_here(talk: Talk, case: Case) -> None:
     """The same scans once more: said once, and nothing is done."""
     waits = "They wait for a reviewer: reply with the address on the first line."
     again = (
-        "RESEND sends the reviewers their link once more. To show the scans to somebody else, send"
-        " them in a new mail with that person's address in the subject."
+        "RESEND sends the reviewers their link once more. To show the scans to somebody else, reply"
+        " ADD and that person's address."
     )
     sentences = [
         f"These scans are in {case.name} (#{case.public_id}) already. Nothing was done and nobody was"
@@ -253,20 +223,25 @@ async def _say_already_here(talk: Talk, case: Case) -> None:
     ]
     context = {"heading": "Already here", "sentences": sentences}
     once = f"already here|{case.id}|{talk.known}"
-    await _answer(talk, case, "already here", context, once=once)
+    await answer(talk, case, "already here", context, once=once)
 
 
-def _help(talk: Talk, case: Case | None) -> dict[str, Any]:
+async def _help(talk: Talk, case: Case | None) -> None:
+    """Mail without anything for us, such as a rule that forwards it all, is told so once a day."""
+    sentences = _why_nothing_was_done(talk, case)
     nothing_shared = case is None and talk.left_out
-    return {
+    context: dict[str, Any] = {
         "heading": "Nothing was shared" if nothing_shared else "What you can say",
-        "sentences": _why_nothing_was_done(talk, case),
-        "commands": _command_rows(),
+        "sentences": sentences,
+        "commands": command_rows(talk.speaker.roles),
     }
+    hint = case is None and not talk.left_out
+    once = f"hint|{talk.speaker.address}|{talk.now // DAY}" if hint else ""
+    await answer(talk, case, "help", context, once=once)
 
 
 def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
-    new_mail = f"in a new mail to share@{talk.house.settings.domain}"
+    new_mail = f"in a new mail to {talk.house.settings.addressing.share()}"
     if find_order_below(talk.contents.body):
         return ["A command counts only on the first line. Put it there and send it again."]
     if case is None:
@@ -279,26 +254,14 @@ def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
         return [
             f"Scans in a reply are not added to a case, so nothing was done. Send them {new_mail}."
         ]
+    if talk.left_out:
+        return ["Files in a reply are not passed on, so nothing was done.", *talk.left_out]
     if case.state is CaseState.WAITING:
         return ["Reply with the reviewer's e-mail address on the first line."]
     if case.state is CaseState.UNANSWERED:
         return [
             f"The day for an answer is over and your mail was destroyed. Send the scans {new_mail}."
         ]
-    return ["Your reply begins with no command, so nothing was done and nobody was told."]
-
-
-def _command_rows() -> list[dict[str, str]]:
-    return [
-        {"line": f"{command.verb} {command.arguments}".strip(), "help": command.help}
-        for command in COMMANDS.values()
-    ]
-
-
-_NOT_YOURS = {
-    "heading": "Not done",
-    "sentences": [
-        "This address belongs to a case of another lab, so nothing was done. Ask the person who sent"
-        " you the link."
-    ],
-}
+    if case.state not in LIVE_CASES:
+        return ["This case has ended, so your words were passed on to nobody."]
+    return ["Your reply says nothing that we could do or pass on."]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+from inbound.auth.envelope import Envelope
 from inbound.auth.fields import values
 from inbound.auth.verdict import Trust
-from inbound.door.receive import Envelope, Receiver
+from inbound.door.receive import Receiver
 from inbound.door.sink import MailSink
 from scanpost.cli.run import in_house
 from store.errors import MailRefused, Refusal
@@ -35,14 +36,13 @@ def command(file: Path, to: str, sender: str) -> None:
 
 
 async def _take(house: House, file: Path, to: str, sender: str) -> str:
-    receiver = Receiver(house)
-    receiver.trust = Trust([], frozenset({PEER}))
+    receiver = Receiver(house, trust=Trust([], frozenset({PEER})))
     arriving = None
     try:
         with await house.threads.run(house.spool.beside_others):
             receiver.check_room()
-            await receiver.check_recipient(to, PEER)
-            arriving = receiver.open()
+            await receiver.check_recipient(to)
+            arriving = receiver.open([to])
             await house.threads.run(_feed, file, arriving.sink)
             author = next(iter(values(arriving.sink.header, b"from")), b"").decode(errors="replace")
             return await receiver.commit(arriving, Envelope(PEER, sender or author, [to]))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import (
+    LIVE_CASES,
     SESSION_IDLE,
     SESSION_LIFETIME,
     Case,
@@ -19,7 +20,7 @@ from store.model import (
     Session,
 )
 from store.records import cases as case_records
-from store.records.schema import people, sessions, tokens
+from store.records.schema import cases, people, sessions, tokens
 from store.tokens import Purpose, derive, derived_id, fingerprint, has_shape, new_id
 
 
@@ -83,6 +84,39 @@ async def reviewers_of(connection: AsyncConnection, case_id: str) -> list[Person
         .order_by(people.c.created_at, people.c.address)
     )
     return [_person(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def reviewer_of(connection: AsyncConnection, case_id: str, address: str) -> Person | None:
+    """The reviewer of a case who has this address, revoked or not."""
+    everybody = await reviewers_of(connection, case_id)
+    return next((one for one in everybody if one.address.lower() == address.lower()), None)
+
+
+async def reviews_any(connection: AsyncConnection, address: str) -> bool:
+    """Whether somebody has been asked to look at any case that lives."""
+    question = (
+        sa.select(people.c.id)
+        .join(cases, cases.c.id == people.c.case_id)
+        .where(
+            sa.func.lower(people.c.address) == address.lower(),
+            people.c.kind == PersonKind.REVIEWER,
+            cases.c.state.in_(LIVE_CASES),
+        )
+        .limit(1)
+    )
+    return (await connection.execute(question)).first() is not None
+
+
+async def note_trouble(connection: AsyncConnection, person_id: str, why: str, now: int) -> None:
+    """Letters do not reach a person; empty: they do again."""
+    change = sa.update(people).where(people.c.id == person_id)
+    await connection.execute(change.values(trouble=why, trouble_at=now if why else None))
+
+
+async def note_away(connection: AsyncConnection, person_id: str, words: str, now: int) -> bool:
+    """Notes what an out-of-office reply said; False if one was noted before."""
+    change = sa.update(people).where(people.c.id == person_id, people.c.away_at.is_(None))
+    return (await connection.execute(change.values(away=words, away_at=now))).rowcount == 1
 
 
 async def revoke(connection: AsyncConnection, person_id: str, now: int) -> None:

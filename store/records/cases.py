@@ -51,6 +51,12 @@ async def find(connection: AsyncConnection, case_id: str) -> Case | None:
     return _case(row) if row else None
 
 
+async def find_by_public_id(connection: AsyncConnection, public: str) -> Case | None:
+    question = sa.select(cases).where(cases.c.public_id == public)
+    row = (await connection.execute(question)).mappings().first()
+    return _case(row) if row else None
+
+
 async def find_by_name(connection: AsyncConnection, lab_id: str, name: str) -> list[Case]:
     """The cases of a lab that a person may mean by "C-1042" or "#7F3KQ2": live ones win, newest first."""
     plain = name.lstrip("#")

@@ -16,7 +16,7 @@ from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from store.errors import TryAgain
+from store.errors import SettingsError, TryAgain
 
 READING = {"scanpost_reading": True}
 
@@ -36,10 +36,8 @@ class Database:
             hide_parameters=True,  # an error's text goes to the log
         )
         tune_sqlite(engine.sync_engine)
-        database = cls(engine)
-        async with database.write() as connection:
-            await connection.run_sync(_migrate)
-        return database
+        await _bring_up_to_date(engine)
+        return cls(engine)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -91,8 +89,24 @@ def tune_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _migrate(connection: sa.Connection) -> None:
+async def _bring_up_to_date(engine: AsyncEngine) -> None:
+    """Runs the migrations. SQLite changes a table by making it anew, during which nothing may point
+    at it; that can be said outside of a transaction only.
+    """
+    async with engine.connect() as connection:
+        raw = await connection.execution_options(scanpost_bare=True)
+        await raw.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        await raw.exec_driver_sql("BEGIN IMMEDIATE")
+        await raw.run_sync(migrate)
+        dangling = (await raw.exec_driver_sql("PRAGMA foreign_key_check")).all()
+        if dangling:
+            raise SettingsError(f"A row of {dangling[0][0]} points at nothing; restore a backup.")
+        await raw.exec_driver_sql("COMMIT")
+        await raw.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+def migrate(connection: sa.Connection, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", "store.records:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

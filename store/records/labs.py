@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import Refusal
 from store.model import Lab, Member
-from store.records.schema import labs, members
+from store.records.schema import aliases, labs, members
 from store.tokens import new_id
 
 
@@ -49,13 +49,34 @@ async def add_member(
         change = sa.update(members).where(members.c.id == known.id)
         await connection.execute(change.values(disabled_at=None, name=name, company=company))
         return await member(connection, known.id)
-    new = Member(new_id(), lab_id, address, name, company, None)
+    new = Member(new_id(), lab_id, address, name, company, None, None)
     await connection.execute(
         sa.insert(members).values(
             id=new.id, lab_id=lab_id, address=address, name=name, company=company, created_at=now
         )
     )
     return new
+
+
+async def record_consent(
+    connection: AsyncConnection, member_id: str, version: str, by: str, now: int
+) -> None:
+    """Notes which text a member agreed to; `by` is their address, or "operator"."""
+    await connection.execute(
+        sa.update(members)
+        .where(members.c.id == member_id)
+        .values(consent_version=version, consent_by=by, consent_at=now)
+    )
+
+
+async def add_alias(connection: AsyncConnection, member_id: str, address: str, now: int) -> None:
+    """Lets a member write from one more address. Raises Refusal when somebody has it."""
+    address = canonical(address)
+    if await member_by_address(connection, address):
+        raise Refusal(f"{address} belongs to a member already.")
+    await connection.execute(
+        sa.insert(aliases).values(address=address, member_id=member_id, created_at=now)
+    )
 
 
 async def disable_member(connection: AsyncConnection, address: str, now: int) -> Member:
@@ -75,23 +96,29 @@ async def member(connection: AsyncConnection, member_id: str) -> Member:
 
 
 async def member_by_address(connection: AsyncConnection, address: str) -> Member | None:
-    question = sa.select(members).where(members.c.address == canonical(address))
+    """Who has an address, disabled or not."""
+    address = canonical(address)
+    by_alias = sa.select(aliases.c.member_id).where(aliases.c.address == address)
+    question = sa.select(members).where(
+        sa.or_(members.c.address == address, members.c.id.in_(by_alias))
+    )
     row = (await connection.execute(question)).mappings().first()
     return Member.of(row) if row else None
 
 
 async def members_by_address(connection: AsyncConnection, addresses: set[str]) -> dict[str, Member]:
-    """Those of some addresses who may act as members, by their address."""
-    question = sa.select(members).where(
-        members.c.address.in_({canonical(address) for address in addresses}),
-        members.c.disabled_at.is_(None),
+    """Those of some addresses who may act as members, by the address that was asked for."""
+    wanted = {canonical(address): address for address in addresses}
+    registered = sa.select(members.c.address.label("asked"), members).where(
+        members.c.address.in_(wanted), members.c.disabled_at.is_(None)
     )
-    found = {
-        row["address"]: Member.of(row) for row in (await connection.execute(question)).mappings()
-    }
-    return {
-        address: found[canonical(address)] for address in addresses if canonical(address) in found
-    }
+    other = (
+        sa.select(aliases.c.address.label("asked"), members)
+        .join(members, members.c.id == aliases.c.member_id)
+        .where(aliases.c.address.in_(wanted), members.c.disabled_at.is_(None))
+    )
+    rows = (await connection.execute(sa.union_all(registered, other))).mappings()
+    return {wanted[row["asked"]]: Member.of(row) for row in rows}
 
 
 async def all_labs(connection: AsyncConnection) -> list[Lab]:

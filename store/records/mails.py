@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Mail, MailState
+from store.model import Mail, MailState, Strength
 from store.records.schema import mails
 
 _Sameness = tuple[str, str, str, tuple[str, ...]]
@@ -21,7 +21,10 @@ class Arrival:
     received_at: int
     sender: str
     author: str
-    member_id: str
+    member_id: str | None
+    strength: Strength
+    proof: str  # in a few words, for the trail: "DKIM lab.example"
+    signature: str | None  # the fingerprint of the signature that counted
     recipients: list[str]
     message_id: str
     header_sha256: str
@@ -39,10 +42,12 @@ async def accept_all(
 
     The same mail is one with the same Message-ID, author, recipients and body bytes: a relay that
     tries again may add trace lines to the header. Mails without a Message-ID are never the same,
-    unless both were fetched from a mailbox, where the header stays as it is too.
+    unless both were fetched from a mailbox, where the header stays as it is too. And one signature
+    counts once at each address, whatever else was changed around it: that is a mail played again.
     """
     before = await _same_mails(connection, arrivals)
-    rows = [_row(arrival, before) for arrival in arrivals]
+    signed = await _signed_mails(connection, arrivals)
+    rows = [_row(arrival, before, signed) for arrival in arrivals]
     if rows:
         await connection.execute(sa.insert(mails), rows)
     return {row["id"]: row["state"] for row in rows}
@@ -63,7 +68,9 @@ async def known_sources(connection: AsyncConnection, sources: Sequence[str]) -> 
 async def mail(connection: AsyncConnection, mail_id: str) -> Mail:
     question = sa.select(mails).where(mails.c.id == mail_id)
     row = (await connection.execute(question)).mappings().one()
-    return Mail.of({**row, "state": MailState(row["state"])})
+    return Mail.of(
+        {**row, "state": MailState(row["state"]), "strength": _strength(row["strength"])}
+    )
 
 
 async def settle(
@@ -121,6 +128,22 @@ async def drop_waiting(connection: AsyncConnection, case_id: str) -> str | None:
     return mail_id
 
 
+async def waiting_strangers(connection: AsyncConnection) -> dict[str, int]:
+    """Authors whose first mail waits for their click, with its size in bytes."""
+    question = sa.select(mails.c.author, mails.c.size).where(
+        mails.c.member_id.is_(None), mails.c.state == MailState.WAITING
+    )
+    return {row.author: row.size for row in await connection.execute(question)}
+
+
+async def adopt(connection: AsyncConnection, mail_id: str, member_id: str, now: int) -> None:
+    """A stranger has become a member: their first mail is a member's from now on, and runs."""
+    await connection.execute(
+        sa.update(mails).where(mails.c.id == mail_id).values(member_id=member_id)
+    )
+    await work_again(connection, mail_id, now)
+
+
 async def kept_in_spool(connection: AsyncConnection) -> set[str]:
     """The ids of all mails whose raw form is still needed."""
     keeping = [MailState.RECEIVED, MailState.WAITING, MailState.DEAD]
@@ -128,14 +151,24 @@ async def kept_in_spool(connection: AsyncConnection) -> set[str]:
     return set((await connection.execute(question)).scalars())
 
 
-def _row(arrival: Arrival, before: dict[_Sameness, str]) -> dict[str, Any]:
+def _strength(name: str) -> Strength:
+    return Strength[name] if name else Strength.VOUCHED  # rows of releases that knew no other
+
+
+def _row(
+    arrival: Arrival, before: dict[_Sameness, str], signed: dict[tuple[str, str], str]
+) -> dict[str, Any]:
     """The row of a mail; from then on the next one of the same batch may be its duplicate."""
     same = _sameness(**arrival.__dict__)
     first = before.get(same) if same else None
     if same:
         before.setdefault(same, arrival.id)
+    for address in arrival.recipients if arrival.signature else []:
+        first = first or signed.get((arrival.signature or "", address))
+        signed.setdefault((arrival.signature or "", address), arrival.id)
     return {
         **arrival.__dict__,
+        "strength": arrival.strength.name,
         "state": MailState.DUPLICATE if first else MailState.RECEIVED,
         "duplicate_of": first,
         "due_at": None if first else arrival.received_at,
@@ -160,6 +193,20 @@ async def _same_mails(
     found = (await connection.execute(question)).mappings()
     by_sameness = {_sameness(**row): str(row["id"]) for row in found}
     return {same: mail_id for same, mail_id in by_sameness.items() if same}
+
+
+async def _signed_mails(
+    connection: AsyncConnection, arrivals: Sequence[Arrival]
+) -> dict[tuple[str, str], str]:
+    """Which mail came first with a signature, by signature and address."""
+    signatures = {arrival.signature for arrival in arrivals} - {None}
+    if not signatures:
+        return {}
+    question = sa.select(mails.c.id, mails.c.signature, mails.c.recipients).where(
+        mails.c.signature.in_(signatures), mails.c.state != MailState.DEAD
+    )
+    rows = (await connection.execute(question)).all()
+    return {(row.signature, address): row.id for row in rows for address in row.recipients}
 
 
 def _sameness(

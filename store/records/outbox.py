@@ -1,17 +1,24 @@
 """Letters waiting to go out, and what became of them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import Letter, LetterDraft, LetterState
 from store.records.schema import letters
-from store.tokens import derived_id, new_id
+from store.tokens import derived_id, fingerprint, has_shape, new_id
 
 
 async def write(
-    connection: AsyncConnection, draft: LetterDraft, domain: str, now: int, once: str = ""
+    connection: AsyncConnection,
+    draft: LetterDraft,
+    domain: str,
+    now: int,
+    once: str = "",
+    due_at: int | None = None,
 ) -> str:
     """Writes a letter in the transaction of what it tells; returns its Message-ID, the only one ever.
 
@@ -31,7 +38,7 @@ async def write(
             message_id=message_id,
             state=LetterState.DUE,
             created_at=now,
-            due_at=now,
+            due_at=now if due_at is None else due_at,
         )
     )
     return message_id
@@ -41,6 +48,117 @@ async def letter(connection: AsyncConnection, letter_id: str) -> Letter:
     question = sa.select(letters).where(letters.c.id == letter_id)
     row = (await connection.execute(question)).mappings().one()
     return Letter.of({**row, "state": LetterState(row["state"])})
+
+
+async def by_bounce_token(connection: AsyncConnection, token: str) -> Letter | None:
+    """The letter whose envelope sender held this token; None if it was never issued."""
+    if not has_shape(token):
+        return None
+    question = sa.select(letters).where(letters.c.bounce_token == fingerprint(token))
+    row = (await connection.execute(question)).mappings().first()
+    return Letter.of({**row, "state": LetterState(row["state"])}) if row else None
+
+
+async def by_message_ids(connection: AsyncConnection, message_ids: list[str]) -> Letter | None:
+    """The newest of our letters that a mail answers (In-Reply-To, References)."""
+    question = sa.select(letters).where(letters.c.message_id.in_(message_ids))
+    rows = (await connection.execute(question.order_by(letters.c.created_at.desc()))).mappings()
+    row = rows.first()
+    return Letter.of({**row, "state": LetterState(row["state"])}) if row else None
+
+
+async def note_bounce_token(connection: AsyncConnection, letter_id: str, token: str) -> None:
+    """Before the first attempt: what comes back of it must be known."""
+    change = sa.update(letters).where(letters.c.id == letter_id)
+    await connection.execute(change.values(bounce_token=fingerprint(token)))
+
+
+async def passed(
+    connection: AsyncConnection,
+    *,
+    since: int,
+    recipient: str = "",
+    domain: str = "",
+    kinds: Iterable[str] = (),
+) -> int:
+    """How many letters since a moment have passed the gate: those that have their bounce token."""
+    which = [letters.c.created_at > since, letters.c.bounce_token.is_not(None)]
+    if recipient:
+        which.append(letters.c.recipient == recipient)
+    if domain:
+        which.append(letters.c.recipient.endswith(f"@{domain}", autoescape=True))
+    if kinds:
+        which.append(letters.c.kind.in_(kinds))
+    question = sa.select(sa.func.count()).select_from(letters).where(*which)
+    return int((await connection.execute(question)).scalar_one())
+
+
+async def subjects(
+    connection: AsyncConnection, since: int, recipient: str, kinds: Iterable[str]
+) -> list[str]:
+    """The subjects of letters that have passed the gate."""
+    question = sa.select(letters.c.subject).where(
+        letters.c.created_at > since,
+        letters.c.bounce_token.is_not(None),
+        letters.c.recipient == recipient,
+        letters.c.kind.in_(kinds),
+    )
+    return list((await connection.execute(question)).scalars())
+
+
+async def set_aside(connection: AsyncConnection, letter_id: str, why: str) -> None:
+    """A letter is said in a digest instead; until then what it was filled with is kept."""
+    change = sa.update(letters).where(letters.c.id == letter_id)
+    await connection.execute(change.values(state=LetterState.JOINED, answer=why, due_at=None))
+
+
+async def next_digest(
+    connection: AsyncConnection, recipient: str, now: int, after: int, every: int
+) -> int | None:
+    """When the next digest to an address is due; None if one waits already."""
+    digests = sa.select(letters.c.state, letters.c.due_at, letters.c.created_at).where(
+        letters.c.recipient == recipient, letters.c.kind == "digest"
+    )
+    rows = (await connection.execute(digests)).all()
+    if any(row.state == LetterState.DUE for row in rows):
+        return None
+    last = max((row.created_at for row in rows), default=now - every)
+    return max(now + after, last + after + every)
+
+
+async def joined(connection: AsyncConnection, recipient: str) -> list[Letter]:
+    """The letters to an address that wait for its digest, oldest first."""
+    question = sa.select(letters).where(
+        letters.c.recipient == recipient,
+        letters.c.state == LetterState.JOINED,
+        letters.c.context.is_not(None),
+    )
+    rows = (await connection.execute(question.order_by(letters.c.created_at))).mappings()
+    return [
+        Letter.of({**row, "state": LetterState.JOINED})
+        for row in rows
+        if row["context"] is not None
+    ]
+
+
+async def forget_joined(connection: AsyncConnection, letter_ids: list[str]) -> None:
+    """The digest that holds them is out."""
+    change = sa.update(letters).where(letters.c.id.in_(letter_ids))
+    await connection.execute(change.values(context=None))
+
+
+async def note_context(
+    connection: AsyncConnection, letter_id: str, context: dict[str, Any]
+) -> None:
+    """Fills a letter anew before it goes out."""
+    change = sa.update(letters).where(letters.c.id == letter_id)
+    await connection.execute(change.values(context=context))
+
+
+async def note_fate(connection: AsyncConnection, letter_id: str, fate: str) -> bool:
+    """Notes what came back of a letter; False if the same came back before."""
+    change = sa.update(letters).where(letters.c.id == letter_id, letters.c.fate != fate)
+    return (await connection.execute(change.values(fate=fate))).rowcount == 1
 
 
 async def settle(

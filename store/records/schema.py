@@ -57,7 +57,35 @@ members = sa.Table(
     _text("company"),
     _time("created_at"),
     _time("disabled_at", null=True),
+    # What they agreed to, and who said so: themselves, or the operator for them.
+    sa.Column("consent_version", sa.Text, nullable=True),
+    sa.Column("consent_by", sa.Text, nullable=True),
+    _time("consent_at", null=True),
+    # The second factor: its secret, sealed, and the last step of time whose code was spent.
+    sa.Column("code_secret", sa.LargeBinary, nullable=True),
+    _time("code_since", null=True),
+    _time("code_step", null=True),
+    _time("code_locked_at", null=True),
 )
+
+# Other addresses from which a member may write; letters go to the registered one all the same.
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("address", sa.Text, primary_key=True),
+    _ref("member_id", "members.id"),
+    _time("created_at"),
+)
+
+backup_codes = sa.Table(
+    "backup_codes",
+    metadata,
+    _id("hash"),
+    _ref("member_id", "members.id"),
+    _time("used_at", null=True),
+)
+
+wrong_codes = sa.Table("wrong_codes", metadata, _id(), _ref("member_id", "members.id"), _time("at"))
 
 mails = sa.Table(
     "mails",
@@ -67,7 +95,10 @@ mails = sa.Table(
     _text("state"),
     _text("sender"),
     _text("author"),
-    _ref("member_id", "members.id"),
+    _ref("member_id", "members.id", null=True),
+    _text("strength"),
+    _text("proof"),
+    sa.Column("signature", sa.Text, nullable=True, index=True),
     sa.Column("recipients", Json, nullable=False),
     sa.Column("message_id", sa.Text, nullable=False, index=True),
     _text("header_sha256"),
@@ -161,7 +192,55 @@ people = sa.Table(
     _count("views"),
     _time("first_view_at", null=True),
     _time("last_view_at", null=True),
+    _text("trouble"),
+    _time("trouble_at", null=True),
+    _text("away"),
+    _time("away_at", null=True),
     sa.UniqueConstraint("case_id", "kind", "address"),
+)
+
+# What people have said about a case: comments and verdicts, in the order they came.
+remarks = sa.Table(
+    "remarks",
+    metadata,
+    _id(),
+    _ref("case_id", "cases.id"),
+    _ref("person_id", "people.id", null=True),
+    _ref("version_id", "versions.id", null=True),
+    _text("kind"),
+    _text("author"),
+    _text("text"),
+    sa.Column("files", Json, nullable=False),
+    _time("at"),
+)
+
+# Who wants no more letters of a lab.
+suppressions = sa.Table(
+    "suppressions",
+    metadata,
+    sa.Column("lab_id", sa.Text, sa.ForeignKey("labs.id"), primary_key=True),
+    sa.Column("address", sa.Text, primary_key=True),
+    _text("reason"),
+    _time("at"),
+)
+
+# What waits for a click of the person who got the letter.
+confirmations = sa.Table(
+    "confirmations",
+    metadata,
+    _id(),
+    sa.Column("token", sa.Text, nullable=False, unique=True),
+    _text("kind"),
+    _text("state"),
+    _ref("member_id", "members.id", null=True),
+    _ref("mail_id", "mails.id", null=True),
+    _ref("case_id", "cases.id", null=True),
+    _text("address"),
+    sa.Column("context", Json, nullable=False),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("confirmed_at", null=True),
+    *_work(),
 )
 
 # Hashes outlive the case, so that a dead link can say 410 and a dead address is still known.
@@ -195,6 +274,8 @@ letters = sa.Table(
     _text("recipient"),
     _text("recipient_name"),
     sa.Column("message_id", sa.Text, nullable=False, unique=True),
+    sa.Column("bounce_token", sa.Text, nullable=True, unique=True),
+    _text("fate"),
     _text("subject"),
     _text("in_reply_to"),
     sa.Column("thread", Json, nullable=False),

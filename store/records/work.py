@@ -10,11 +10,15 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import LetterState, MailState
-from store.records.schema import cases, letters, mails
+from store.model import ConfirmationState, LetterState, MailState
+from store.records.schema import cases, confirmations, letters, mails
 
-TABLES = {"mail": mails, "letter": letters, "case": cases}
-_DEAD = {"mail": MailState.DEAD, "letter": LetterState.DEAD}
+TABLES = {"mail": mails, "letter": letters, "case": cases, "confirmation": confirmations}
+_DEAD = {
+    "mail": MailState.DEAD,
+    "letter": LetterState.DEAD,
+    "confirmation": ConfirmationState.DEAD,
+}
 
 
 @dataclass(frozen=True)

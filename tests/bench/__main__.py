@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import answer_45mb, blobs_45mb, imap, receive, split
+from tests.bench import answer_45mb, blobs_45mb, dkim, imap, receive, split
 
 ROWS = {
     "answer-45mb": answer_45mb.measure,
@@ -13,6 +13,7 @@ ROWS = {
     "receive-20x60mb": receive.measure_many,
     "split-60mb": split.measure,
     "imap-60mb": imap.measure,
+    "dkim-60mb": dkim.measure,
     "blobs-45mb": blobs_45mb.measure,
 }
 OUT = Path("build/bench.json")

@@ -12,6 +12,7 @@ from typing import Any
 
 from inbound.door.dialogue import Dialogue, Hooks
 from inbound.door.lmtp import LmtpDialogue
+from inbound.auth.verdict import Trust
 from inbound.door.sink import MailSink
 from inbound.door.turnstile import Turnstile
 from store.errors import MailRefused
@@ -65,6 +66,7 @@ class Coming:
         self.kept = Kept()
         self.sink = MailSink(self.kept, LIMIT)
         self.receiver = receiver
+        self.looked_at = False
         receiver.coming.append(self)
 
     def abort(self) -> None:
@@ -76,6 +78,7 @@ class Memory:
     """A receiver that keeps mails in memory, refuses some, and breaks at others."""
 
     limit = LIMIT
+    trust = Trust([], frozenset())
 
     def __init__(self) -> None:
         self.coming: list[Coming] = []
@@ -84,13 +87,16 @@ class Memory:
     def check_room(self) -> None:
         return
 
-    async def check_recipient(self, address: str, _peer: str) -> None:
+    async def check_recipient(self, address: str, _others: object = ()) -> None:
         await asyncio.sleep(0)
         if address.lower() != "share@scans.example":
             raise MailRefused(550, "5.1.1", f"There is no address {address} here.")
 
-    def open(self) -> Coming:
+    def open(self, _recipients: object) -> Coming:
         return Coming(self)
+
+    async def look_at_header(self, coming: Coming, _envelope: object) -> None:
+        coming.looked_at = True
 
     async def commit(self, coming: Coming, envelope: Any) -> str:
         await asyncio.sleep(0)

@@ -1,0 +1,208 @@
+"""What comes back of our letters to bounce@: delivery reports, complaints, out-of-office replies.
+
+Anybody can write a delivery report; the token in the address that it came to says which letter it is
+about, and only who got that letter can know it. It counts while the letter is two weeks young and its
+case is open. A dead address is marked, and the owner told with the line that corrects it; full
+mailboxes and the rules of other servers mark nobody.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inbound.cases.letters import notice_letter
+from inbound.mail.opened import OpenedMail
+from inbound.mail.skeleton import Contents
+from inbound.talk.away import away_until
+from inbound.talk.classify import Kind
+from inbound.talk.reports import Bounce, Complaint, Fate, read_bounce, read_complaint
+from store.clock import in_words
+from store.house import House
+from store.model import (
+    BOUNCE_LIFETIME,
+    Case,
+    Letter,
+    LetterState,
+    Mail,
+    MailState,
+    Person,
+    PersonKind,
+    Suppression,
+)
+from store.records import access, audit, cases, mails, outbox, suppressions
+
+log = structlog.get_logger()
+_NO_COMPLAINTS = frozenset({"not-spam", "auth-failure"})
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a mail to bounce@ says, before anybody believes it."""
+
+    kind: Kind
+    bounce: Bounce | None = None
+    complaint: Complaint | None = None
+    away: str = ""
+
+
+@dataclass(frozen=True)
+class _Back:
+    """One letter of ours that something came back of."""
+
+    house: House
+    connection: AsyncConnection
+    mail: Mail
+    letter: Letter
+    case: Case | None
+    person: Person | None
+    now: int
+
+
+def read_returned(opened: OpenedMail, contents: Contents, kind: Kind, sender: str) -> Returned:
+    """Reads the reports in a mail. Blocks. Raises Refusal where the mail cannot be read."""
+    if kind is Kind.BOUNCE:
+        return Returned(kind, bounce=read_bounce(opened.mail, opened.root, sender))
+    if kind is Kind.COMPLAINT:
+        return Returned(kind, complaint=read_complaint(opened.mail, opened.root))
+    if kind is Kind.AUTO_REPLY:
+        return Returned(kind, away=away_until(contents))
+    return Returned(kind)
+
+
+async def take_returned(house: House, mail: Mail, said: Returned, token: str) -> None:
+    """Does what a report asks for, if its token is alive; never answers it."""
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        letter = await outbox.by_bounce_token(connection, token)
+        outcome = f"returned: {said.kind}"
+        if letter is not None:
+            case = await cases.case(connection, letter.case_id) if letter.case_id else None
+            person = await access.person(connection, letter.person_id) if letter.person_id else None
+            back = _Back(house, connection, mail, letter, case, person, now)
+            outcome = await _take(back, said)
+            await audit.record(
+                connection,
+                now,
+                "mail system",
+                outcome,
+                lab_id=case.lab_id if case else None,
+                case_id=letter.case_id,
+                to=letter.recipient,
+            )
+        await mails.settle(connection, mail.id, MailState.DONE, outcome)
+    log.info("letter came back", mail=mail.id, outcome=outcome)
+    house.poke()
+
+
+async def note_away(house: House, mail: Mail, case: Case, words: str) -> None:
+    """An out-of-office reply that came into a case's thread: a line on the case, a note to the owner."""
+    async with house.database.write() as connection:
+        person = await access.reviewer_of(connection, case.id, mail.author)
+        if person is not None and case.is_open(house.clock.now()):
+            await _note_away(house, connection, case, person, words)
+        await mails.settle(connection, mail.id, MailState.DONE, "auto-reply", case.id)
+    house.poke()
+
+
+async def _take(back: _Back, said: Returned) -> str:
+    """Returns what became of it, for the trail."""
+    if not _is_alive(back):
+        return f"letter came back late: {said.kind}"
+    if said.bounce:
+        return await _take_bounce(back, said.bounce)
+    if said.complaint and said.complaint.kind not in _NO_COMPLAINTS:
+        return await _take_complaint(back)
+    if said.away and back.case and back.person and back.person.kind is PersonKind.REVIEWER:
+        await _note_away(back.house, back.connection, back.case, back.person, said.away)
+        return "reviewer away"
+    return f"returned: {said.kind}"
+
+
+def _is_alive(back: _Back) -> bool:
+    """Whether this letter can still come back, and anybody still waits for what it was about."""
+    sent = back.letter.sent_at if back.letter.state is LetterState.SENT else back.now
+    fresh = back.now - (sent or back.now) < BOUNCE_LIFETIME
+    revoked = back.person is not None and back.person.revoked_at is not None
+    return fresh and not revoked and (back.case is None or back.case.is_open(back.now))
+
+
+async def _take_bounce(back: _Back, bounce: Bounce) -> str:
+    outcome = f"letter came back: {bounce.fate}"
+    if bounce.fate in (Fate.DELIVERED, Fate.DELAYED):
+        return outcome
+    if not await outbox.note_fate(back.connection, back.letter.id, bounce.fate):
+        return f"{outcome}, again"
+    if bounce.fate is Fate.POLICY:
+        log.warning("a letter was refused by policy", letter=back.letter.id, status=bounce.status)
+    if back.case is None or back.person is None or back.person.kind is not PersonKind.REVIEWER:
+        return outcome  # the owner themselves, or no case: nobody else to tell
+    if bounce.fate is Fate.PERMANENT:
+        why = bounce.reason or bounce.status
+        await access.note_trouble(back.connection, back.person.id, why, back.now)
+    heading = f"{back.person.address} could not be reached"
+    await _tell_owner(back, heading, _what_now(back.person, bounce), f"bounce|{back.letter.id}")
+    return outcome
+
+
+def _what_now(person: Person, bounce: Bounce) -> list[str]:
+    said = f"Their mail system said: {bounce.reason or bounce.status}"
+    resend = f"Reply “RESEND {person.address}” to try once more."
+    if bounce.fate is Fate.PERMANENT:
+        return [
+            "The address does not exist or takes no mail. No more letters go there.",
+            said,
+            "Reply “ADD” and the right address, and the link goes there. If the address is right:"
+            f" {resend}",
+        ]
+    if bounce.fate is Fate.FULL:
+        return ["Their mailbox is full.", said, f"Later: {resend[0].lower()}{resend[1:]}"]
+    if bounce.fate is Fate.POLICY:
+        return [
+            "Their mail system does not take our letters; the address itself may be right. Tell the"
+            " person another way that a letter is waiting.",
+            said,
+            resend,
+        ]
+    return ["The letter was given up on its way.", said, resend]
+
+
+async def _take_complaint(back: _Back) -> str:
+    """Somebody pressed "spam": this lab writes to them no more."""
+    if back.case is None or back.person is None or back.person.kind is not PersonKind.REVIEWER:
+        return "complaint"
+    address = back.person.address
+    fresh = await suppressions.suppress(
+        back.connection, back.case.lab_id, address, Suppression.COMPLAINT, back.now
+    )
+    if fresh:
+        sentences = [
+            f"{address} marked a letter of {back.case.name} as spam. Your lab's letters go there no"
+            " more. The link works until the case ends; ask the person another way.",
+            f"To write to them again, ask {back.house.settings.operator}.",
+        ]
+        await _tell_owner(back, "Marked as spam", sentences, f"complaint|{back.letter.id}")
+    return "complaint"
+
+
+async def _tell_owner(back: _Back, heading: str, sentences: list[str], once: str) -> None:
+    assert back.case is not None
+    draft = await notice_letter(back.connection, back.case, heading, sentences, back.now)
+    domain = back.house.settings.domain
+    await outbox.write(back.connection, draft, domain, back.now, once=once)
+
+
+async def _note_away(
+    house: House, connection: AsyncConnection, case: Case, person: Person, words: str
+) -> None:
+    now = house.clock.now()
+    if not await access.note_away(connection, person.id, words, now):
+        return
+    sentences = [
+        f"An automatic reply came from {person.called} ({person.address}):",
+        f"“{words}”",
+        f"The links end on {in_words(case.expires_at)}; EXTEND keeps them open longer.",
+    ]
+    draft = await notice_letter(connection, case, f"{person.called} is away", sentences, now)
+    once = f"away|{person.id}"
+    await outbox.write(connection, draft, house.settings.domain, now, once=once)

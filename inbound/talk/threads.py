@@ -1,0 +1,51 @@
+"""Which case a mail means that came to share@ without a token: the letter that it answers says so.
+
+Some mail programs answer From instead of Reply-To, and some providers know no plus addresses. A
+Message-ID or a number in a subject is no secret; what may be done is decided by who speaks.
+"""
+
+import re
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inbound.mail.skeleton import Contents
+from store.model import Case, Mail
+from store.records import access, cases, labs, outbox
+
+_MOST = 20  # Message-IDs that are looked at
+_MESSAGE_ID = re.compile(r"<[^<>\s]{3,300}>")
+_TAG = re.compile(r"\[#([0-9A-HJKMNP-TV-Z]{6,10})\]")
+
+
+async def case_answered(connection: AsyncConnection, mail: Mail, contents: Contents) -> Case | None:
+    """The case of the letter that a mail answers, if its author is one of the case's people."""
+    case = await _case_of_letter(connection, contents) or await _case_in_subject(
+        connection, mail, contents
+    )
+    return case if case and await _is_theirs(connection, mail, case) else None
+
+
+async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Case | None:
+    named = " ".join(contents.header(name)[:8_000] for name in ("in-reply-to", "references"))
+    ids = list(dict.fromkeys(_MESSAGE_ID.findall(named)))
+    letter = await outbox.by_message_ids(connection, ids[:1] + ids[1:][-_MOST:]) if ids else None
+    return await cases.case(connection, letter.case_id) if letter and letter.case_id else None
+
+
+async def _case_in_subject(
+    connection: AsyncConnection, mail: Mail, contents: Contents
+) -> Case | None:
+    """Only in an answer: "Re: … [#7F3KQ2]" is how our letters to reviewers are called."""
+    found = _TAG.search(contents.subject[:500])
+    if not found or not contents.header("in-reply-to"):
+        return None
+    return await cases.find_by_public_id(connection, found[1])
+
+
+async def _is_theirs(connection: AsyncConnection, mail: Mail, case: Case) -> bool:
+    if mail.member_id is not None:
+        member = await labs.member(connection, mail.member_id)
+        if member.lab_id == case.lab_id:
+            return True
+    person = await access.reviewer_of(connection, case.id, mail.author)
+    return person is not None

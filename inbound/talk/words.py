@@ -1,0 +1,202 @@
+"""The verbs of the commands, in four languages, and how near a word is to one of them.
+
+A word is a verb only when it is spelled like one; capitals and accents do not matter, and "ä" may be
+"ae". What is nearly one (bent, misspelled, corrected by a telephone) is only ever asked back.
+"""
+
+import functools
+import re
+from collections.abc import Collection, Mapping
+
+from inbound.mail.quotes import fold
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+VERBS: Mapping[str, tuple[str, ...]] = {
+    "STATUS": ("ESTADO", "状态", "狀態"),
+    "LIST": ("LISTA", "LISTAR", "LISTE", "列表", "清单", "清單"),
+    "EXTEND": ("AMPLIAR", "EXTENDER", "PRORROGAR", "VERLÄNGERN", "延长", "延長"),
+    "RESEND": ("REENVIAR", "ERNEUT", "重发", "重發"),
+    "REVOKE": ("REVOCAR", "WIDERRUFEN", "撤销", "撤銷"),
+    "DELETE": ("BORRAR", "ELIMINAR", "LÖSCHEN", "删除", "刪除"),
+    "HELP": ("AYUDA", "HILFE", "帮助", "幫助"),
+    "APPROVE": ("APROBAR", "FREIGEBEN", "GENEHMIGEN", "批准", "核准"),
+    "CHANGES": ("CAMBIOS", "ÄNDERUNGEN", "修改"),
+    "STOP": ("PARAR", "STOPP", "停止"),
+    "COMMENT": ("COMENTARIO", "COMENTAR", "KOMMENTAR", "留言", "评论", "評論"),
+    "ADD": ("AÑADIR", "AGREGAR", "HINZUFÜGEN", "添加"),
+    "EXPORT": ("EXPORTAR", "EXPORTIEREN", "导出", "匯出"),
+    "CLOSE": ("CERRAR", "SCHLIESSEN", "ABSCHLIESSEN", "关闭", "關閉"),
+    "2FA": ("ZWEIFAKTOR", "两步验证", "兩步驗證"),
+    "ADDRESS": ("DIRECCIÓN", "ADRESSE", "地址"),
+    "CODE": ("CÓDIGO", "验证码", "驗證碼"),
+}
+# Bent words and what telephones make of a verb, where they are too far from it to be misspelled.
+_MEANT: Mapping[str, tuple[str, ...]] = {
+    "LIST": ("LISTS", "LISTED", "LISTING"),
+    "EXTEND": ("EXTENDED", "EXTENDING", "EXTENSION", "VERLÄNGERT", "VERLÄNGERUNG", "AMPLÍA"),
+    "RESEND": ("RESENDING", "RESENT", "REENVÍA", "REENVÍE"),
+    "REVOKE": ("REVOKING", "REVOLVE", "REVOLVED", "REVOCATION", "WIDERRUF", "REVOCA", "REVOQUE"),
+    "DELETE": ("DELETED", "DELETING", "DELETION", "DETELE", "LÖSCHE", "GELÖSCHT", "LÖSCHUNG",
+               "BORRA", "BORRE", "BORRADO", "ELIMINE"),
+    "HELP": ("HELPED", "HELPS"),
+    "APPROVE": ("APPROVED", "APPROVES", "APPROVING", "APPROVAL", "APPROBATE", "FREIGABE",
+                "GENEHMIGT", "GENEHMIGUNG", "APRUEBO", "APROBADA", "APROBACIÓN"),
+    "CHANGES": ("CHANGE", "CHANGED", "CHANGING", "CAMBIO", "CAMBIAR", "ÄNDERUNG", "ÄNDERN"),
+    "STOP": ("STOPPED", "STOPPING", "STOPS", "STOPPEN"),
+    "COMMENT": ("COMMENTS", "COMENTARIOS", "KOMMENTARE"),
+    "ADD": ("ADDED", "ADDING", "ADDS", "AÑADE", "AGREGA"),
+    "EXPORT": ("EXPORTED", "EXPORTING"),
+    "CLOSE": ("CLOSED", "CLOSING", "GESCHLOSSEN", "CERRADO"),
+    "ADDRESS": ("ADDRESSES",),
+    "CODE": ("CODES",),
+}  # fmt: skip
+# A sentence of a letter may hold a verb by chance, the longer the more likely. Up to 60 characters any
+# word counts: these are written like commands, and to ask back costs one letter. Up to 200 only the
+# first three ("please revoke ..."), beyond that only the first: it is prose.
+_SHORT, _LONG, _AMONG = 60, 200, 3
+# Everyday words between a lab and a dentist: beyond 60 characters they count only as the first.
+_EVERYDAY = frozenset({"LIST", "ADD", "CLOSE", "STOP", "CHANGES", "CODE", "HELP", "COMMENT"})
+# Verbs here and ordinary words of another language ("está lista", "noch mal erneut"): they count only
+# as the first, in lines of any length.
+_FIRST_ONLY = frozenset({"lista", "liste", "erneut", "parar", "estado"})
+# Words in their own right that look like a misspelled verb: they count only when they stand alone.
+_OTHERS = _words(
+    "last lost least step steps shop stops held hell heap helm core mode node cone lose chose clone"
+    " expert sports improve improved content commend charge charges chances chance para recent"
+    " resin extent intend attend parte pasar report present"
+)
+# What makes an approval none ("approve if 14 is fixed"), and how a sentence goes on that begins like a
+# wish for changes ("changes look good").
+_BUT = _words(
+    "if only unless once when after until except but not no dont don't never wait wenn falls sobald aber nur"
+    " nicht kein keine keinen erst außer bis si cuando pero salvo excepto hasta todavía nunca solo"
+    " sólo"
+)
+_BUT_CHINESE = re.compile("如果|若|只|除非|但|不|未|没|吗|等")
+_SENTENCE = _words(
+    "look looks are is was were seem seems have has had will would can could should done made accepted"
+    " good fine ok okay perfect not no none sind ist waren sehen haben hat wurden gut keine nicht"
+    " son están fueron hechos ninguno ninguna"
+)
+_ON = {"ON": ("EIN", "AN", "ACTIVAR", "开启", "開啟", "开"),
+       "OFF": ("AUS", "DESACTIVAR", "关闭", "關閉", "关")}  # fmt: skip
+
+
+def verb_of(word: str) -> str | None:
+    """The verb that a word is, in English capitals."""
+    return _VERB_OF.get(fold(word)) if len(word) <= 30 else None
+
+
+def on_or_off(word: str) -> str | None:
+    return _ON_OR_OFF.get(fold(word)) if len(word) <= 30 else None
+
+
+def is_hedged(verb: str, text: str) -> bool:
+    """Whether the text behind APPROVE or CHANGES may take the verb back."""
+    words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
+    if verb == "APPROVE":
+        return bool(_BUT.intersection(words) or _BUT_CHINESE.search(text))
+    return verb == "CHANGES" and bool(_SENTENCE.intersection(words[:1]))
+
+
+def chinese_verb(line: str) -> tuple[str, str] | None:
+    """The verb that a line begins with, no blank behind it, and the word as it was written."""
+    found = [word for word in _CHINESE if line.startswith(word)]
+    word = max(found, key=len, default="")
+    return (_VERB_OF[word], word) if word else None
+
+
+def meant_in(words: list[str], verbs: Collection[str], length: int) -> tuple[str, int] | None:
+    """The verb that one of the words may have been meant as, and the place of that word.
+
+    Args:
+        words: of a line, without punctuation.
+        verbs: which may be meant.
+        length: of the line.
+    """
+    reach = len(words) if length <= _SHORT else _AMONG if length <= _LONG else 1
+    for near in (_spelled, _misspelled):
+        for place, word in enumerate(words[:reach]):
+            verb = near(fold(word), place == 0, len(words) == 1)
+            by_chance = place > 0 and length > _SHORT and verb in _EVERYDAY
+            if verb in verbs and not by_chance:
+                return verb, place
+    return None
+
+
+def chinese_in(line: str, verbs: Collection[str]) -> str | None:
+    """The first verb in a line that is written without blanks; in a long one only at its begin."""
+    found = [
+        (place, verb)
+        for word, verb in _CHINESE.items()
+        if verb in verbs and (place := line.find(word)) >= 0 and (place == 0 or len(line) <= _SHORT)
+    ]
+    return min(found)[1] if found else None
+
+
+def _spelled(word: str, first: bool, _alone: bool) -> str:
+    if word in _FIRST_ONLY and not first:
+        return ""
+    return _VERB_OF.get(word) or _MEANT_AS.get(word, "")
+
+
+@functools.lru_cache(4096)
+def _misspelled(word: str, first: bool, alone: bool) -> str:
+    if len(word) > 20 or word in _VERB_OF or (word in _OTHERS and not alone):
+        return ""
+    letters, found = frozenset(word), []
+    for verb, spelled, its_letters in _SPELLINGS:
+        shorter = min(len(word), len(spelled))
+        # Four letters are one slip away from too many words to be looked for within a sentence.
+        if shorter < 4 or (shorter == 4 and not first):
+            continue
+        slips = 1 if shorter < 7 else 2
+        if abs(len(word) - len(spelled)) > slips or len(letters ^ its_letters) > 2 * slips:
+            continue
+        if (apart := distance(word, spelled)) <= slips:
+            found.append((apart, verb))
+    return min(found)[1] if found else ""
+
+
+def distance(one: str, other: str) -> int:
+    """Slips between two words (Damerau and Levenshtein): a letter too many, missing, wrong, swapped."""
+    before: list[int] = []
+    above = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        current = [row]
+        for column, its in enumerate(other, 1):
+            cost = min(above[column] + 1, current[-1] + 1, above[column - 1] + (letter != its))
+            if row > 1 and column > 1 and letter == other[column - 2] and one[row - 2] == its:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, above = above, current
+    return above[-1]
+
+
+def _spellings(word: str) -> set[str]:
+    """A word as it is written without its accents: "LOESCHEN" and "LOSCHEN" for "LÖSCHEN"."""
+    spelled_out = fold(word.lower().translate({0xE4: "ae", 0xF6: "oe", 0xFC: "ue"}))
+    return {fold(word), spelled_out}
+
+
+_VERB_OF = {
+    spelling: verb
+    for verb, words in VERBS.items()
+    for word in (verb, *words)
+    for spelling in _spellings(word)
+}
+_MEANT_AS = {
+    spelling: verb
+    for verb, words in _MEANT.items()
+    for word in words
+    for spelling in _spellings(word)
+}
+_ON_OR_OFF = {fold(word): meant for meant, words in _ON.items() for word in (meant, *words)}
+_CHINESE = {word: verb for word, verb in _VERB_OF.items() if word > "\u3000"}
+_SPELLINGS = [
+    (verb, word, frozenset(word)) for word, verb in _VERB_OF.items() if word not in _CHINESE
+]

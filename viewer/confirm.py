@@ -1,0 +1,191 @@
+"""Links that wait for a click: GET shows what will be done, POST by a person permits it.
+
+Mail scanners open links and some press buttons. So looking changes nothing, and what cannot be undone
+also asks for a box to be ticked, or for a code. The page only takes the click; the confirmation's flow
+does what was permitted, and a letter says so.
+"""
+
+from typing import Any
+
+import pyotp
+import segno
+from aiohttp import web
+from markupsafe import Markup
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import consent
+from store.errors import Gone, NotFound
+from store.model import Confirmation, ConfirmationKind, Member
+from store.records import codes, confirmations, labs
+from viewer.templates import page
+from viewer.visit import HOUSE, require_same_origin
+
+LONGEST_NAME = 80
+Form = dict[str, str]
+
+
+async def show_confirmation(request: web.Request) -> web.Response:
+    """GET /c/<token>."""
+    found, member = await _waiting(request)
+    return _page(request, found, member)
+
+
+async def take_click(request: web.Request) -> web.Response:
+    """POST /c/<token>: a person pressed the button."""
+    require_same_origin(request)
+    found, member = await _waiting(request)
+    posted = await request.post()
+    form = {name: value.strip() for name, value in posted.items() if isinstance(value, str)}
+    if found.kind is ConfirmationKind.ENROL:
+        return await _enrol(request, found, member, form)
+    problem, context = _answers(found, form)
+    if problem:
+        return _page(request, found, member, problem)
+    house = request.app[HOUSE]
+    async with house.database.write() as connection:
+        problem = await _check_code(request, connection, found, member, form)
+        taken = not problem and await confirmations.confirm(
+            connection, found.id, context, house.clock.now()
+        )
+    if problem:
+        return _page(request, found, member, problem)
+    if not taken:
+        raise _used()
+    house.poke()
+    return page("ended", heading="Confirmed", sentence=_SAYS[found.kind])
+
+
+async def _waiting(request: web.Request) -> tuple[Confirmation, Member | None]:
+    """What a link is about, and of whom.
+
+    Raises:
+        NotFound: it was never issued.
+        Gone: it was used, or its time is over.
+    """
+    house = request.app[HOUSE]
+    async with house.database.read() as connection:
+        found = await confirmations.by_token(connection, request.match_info["token"])
+        if found is None:
+            raise NotFound("There is nothing at this address. Look whether the link is complete.")
+        if not found.is_waiting(house.clock.now()):
+            raise _used()
+        member = await labs.member(connection, found.member_id) if found.member_id else None
+    return found, member
+
+
+def _used() -> Gone:
+    return Gone(
+        "It was used before, or its time is over. Write the command once more for a new one."
+    )
+
+
+def _page(
+    request: web.Request, found: Confirmation, member: Member | None, problem: str = ""
+) -> web.Response:
+    shown = {
+        "action": request.path,
+        "problem": problem,
+        "address": found.context.get("shown") or found.address,
+        "needs_code": _needs_code(found, member),
+        "harm": found.kind is ConfirmationKind.COMMAND and bool(found.context.get("harm")),
+        "heading": found.context.get("heading", ""),
+        "sentences": found.context.get("sentences", []),
+    }
+    status = 400 if problem else 200
+    if found.kind is ConfirmationKind.SIGNUP:
+        return page("signup", status, terms=consent.TEXT, version=consent.VERSION, **shown)
+    if found.kind is ConfirmationKind.UNLOCK:
+        shown["heading"] = "Unlock codes"
+        shown["sentences"] = [f"Codes of {found.address} count again, with a fresh count."]
+    return page("confirm", status, **shown)
+
+
+def _answers(found: Confirmation, form: Form) -> tuple[str, dict[str, Any]]:
+    """What is missing, and what the row is to remember."""
+    if found.kind is ConfirmationKind.SIGNUP:
+        if form.get("agree") != consent.VERSION:
+            return "Tick the box to go on: without it nothing is shared.", {}
+        if not form.get("company"):
+            return "Write the name of your lab: the people you share with see it.", {}
+        names = {name: " ".join(form.get(name, "").split())[:LONGEST_NAME] for name in _NAMES}
+        return "", {**found.context, **names}
+    if found.context.get("harm") and form.get("sure") != "yes":
+        return "Tick the box to go on: this cannot be undone.", {}
+    return "", found.context
+
+
+_NAMES = ("name", "company")
+
+
+def _needs_code(found: Confirmation, member: Member | None) -> bool:
+    """Whether the mailbox alone is not enough."""
+    return bool(member and member.has_codes and found.context.get("harm"))
+
+
+async def _check_code(
+    request: web.Request,
+    connection: AsyncConnection,
+    found: Confirmation,
+    member: Member | None,
+    form: Form,
+) -> str:
+    """What is wrong with the code that was typed; empty if it counts, or none is needed."""
+    if member is None or not _needs_code(found, member):
+        return ""
+    house = request.app[HOUSE]
+    code = form.get("code", "").replace(" ", "")
+    spent = await codes.spend(connection, house.keys, member.id, code, house.clock.now())
+    if spent is codes.Spent.RIGHT:
+        return ""
+    if spent is codes.Spent.LOCKED:
+        return "Codes are locked after too many wrong ones. Mail the command with a code to unlock."
+    return "This code does not count. Each counts once, for five minutes: type a new one."
+
+
+async def _enrol(
+    request: web.Request, found: Confirmation, member: Member | None, form: Form
+) -> web.Response:
+    """First click: the picture for the app. Second, with its code: codes are on."""
+    assert member is not None
+    house = request.app[HOUSE]
+    sealed = bytes.fromhex(found.context["secret"])
+    secret = house.keys.unseal(sealed, member.id).decode()
+    code = form.get("code", "").replace(" ", "")
+    if not code:
+        return _enrol_page(request, member, secret)
+    backup = codes.new_backup_codes()
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        right = await codes.enrol(connection, house.keys, member.id, secret, code, backup, now)
+        if right:
+            await confirmations.confirm(
+                connection, found.id, {"subject": found.context.get("subject", "")}, now
+            )
+    if not right:
+        problem = "This code is not right. Look whether the phone's clock is, and type a new one."
+        return _enrol_page(request, member, secret, problem)
+    house.poke()
+    return page("backup_codes", codes=backup)
+
+
+def _enrol_page(
+    request: web.Request, member: Member, secret: str, problem: str = ""
+) -> web.Response:
+    issuer = f"scanpost {request.app[HOUSE].settings.domain}"
+    uri = pyotp.TOTP(secret).provisioning_uri(name=member.address, issuer_name=issuer)
+    picture = segno.make(uri, error="m").svg_inline(scale=5, border=3, light="#fff", omitsize=True)
+    return page(
+        "enrol",
+        400 if problem else 200,
+        action=request.path,
+        picture=Markup(picture),  # noqa: S704 -- drawn from our own words
+        secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
+        problem=problem,
+    )
+
+
+_SAYS = {
+    ConfirmationKind.COMMAND: "It is being done now. A letter with what was done is on its way.",
+    ConfirmationKind.SIGNUP: "Your scans are being prepared. A letter with the link is on its way.",
+    ConfirmationKind.UNLOCK: "Codes count again.",
+}
