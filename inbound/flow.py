@@ -39,7 +39,7 @@ from inbound.talk import signup
 from inbound.talk.away import away_until
 from inbound.talk.classify import Kind, classify
 from inbound.talk.conversation import converse
-from inbound.talk.returned import note_away, read_returned, take_returned
+from inbound.talk.returned import is_about_ours, note_away, read_returned, take_returned
 from inbound.talk.speakers import speaker_of
 from inbound.talk.talk import Talk
 from inbound.talk.threads import case_answered
@@ -129,8 +129,7 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         case = await _case_of(house, connection, mail, contents, has_scans=has_scans)
         speaker = await speaker_of(connection, mail, case)
         if case is None and mail.member_id is None and house.settings.may_sign_up(mail.author):
-            await signup.ask(house, connection, mail, contents)
-            return MailState.WAITING
+            return await signup.ask(house, connection, mail, contents)
         if case is None and has_scans and speaker.member:
             subject = read_subject(contents.subject, house.settings.domain)
             opened = await open_case(house, connection, mail, speaker.member, contents, subject)
@@ -185,7 +184,7 @@ async def _for_operator(
         said = await house.threads.run(read_returned, opened, contents, kind, mail.sender)
         sender = said.complaint.token_address if said.complaint else ""
         own = house.settings.addressing.read(sender)
-        if own and own.desk is Desk.BOUNCE:
+        if own and own.desk is Desk.BOUNCE and await is_about_ours(house, own.token):
             await take_returned(house, mail, said, own.token)
             return
     await pass_on(house, mail, contents, kind)

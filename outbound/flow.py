@@ -4,12 +4,14 @@ An attempt that the relay puts off moves the row's `due_at`; an outage of the re
 nothing else. Every attempt has the same Message-ID, so that a reader's server can tell twins.
 """
 
+import re
+
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbound.compose import compose
 from outbound.digest import fill_digest
-from outbound.gate import PAUSE, Decision, Passage, decide, join
+from outbound.gate import PAUSE, Decision, Passage, alarm, decide, join, plan_digest
 from outbound.posting import Relay
 from store.clock import DAY, HOUR, MINUTE
 from store.engine import Step
@@ -22,6 +24,8 @@ from store.tokens import MasterPurpose
 FIRST_PAUSE = MINUTE
 LONGEST_PAUSE = HOUR
 PATIENCE = 2 * DAY  # then a letter that was always put off counts as refused
+# RFC 3463 3.2 and 3.3: the address itself is dead. Not 5.7: that is about us, and not 5.2.2: full.
+_DEAD = re.compile(r"\b5\.(?:1\.(?:1|2|3|6|10)|2\.1)\b")
 log = structlog.get_logger()
 
 
@@ -57,12 +61,14 @@ async def _let_out(house: House, letter_id: str) -> Letter | None:
         letter = await outbox.letter(connection, letter_id)
         if letter.state is not LetterState.DUE:
             return None
-        decision = await decide(connection, letter, now)
+        decision = await decide(house, connection, letter)
         if decision.passage is Passage.OPEN:
+            if letter.kind == "digest" and not await fill_digest(connection, letter):
+                why = "nothing is left to say"
+                await outbox.settle(connection, letter.id, LetterState.WITHDRAWN, why, now)
+                return None
             token = house.keys.token(MasterPurpose.BOUNCE, letter.id)
             await outbox.note_bounce_token(connection, letter.id, token)
-            if letter.kind == "digest":
-                await fill_digest(connection, letter)
             return await outbox.letter(connection, letter_id)
         await _keep_in(house, connection, letter, decision, now)
     house.poke()
@@ -72,6 +78,8 @@ async def _let_out(house: House, letter_id: str) -> Letter | None:
 async def _keep_in(
     house: House, connection: AsyncConnection, letter: Letter, decision: Decision, now: int
 ) -> None:
+    if decision.passage in (Passage.JOINED, Passage.UNHEARD):
+        await alarm(house, connection, letter, decision.why)
     if decision.passage is Passage.JOINED:
         await join(house, connection, letter, decision.why)
         return
@@ -80,7 +88,7 @@ async def _keep_in(
         return
     await outbox.settle(connection, letter.id, LetterState.WITHDRAWN, decision.why, now)
     if decision.passage is Passage.UNWANTED and letter.kind == "share":
-        draft = await _tell_owner(connection, letter, decision.why)
+        draft = await _tell_owner(connection, letter, reason=decision.why)
         await outbox.write(connection, draft, house.settings.domain, now)
 
 
@@ -101,13 +109,22 @@ async def _refused(house: House, letter: Letter, answer: str) -> None:
         await outbox.settle(connection, letter.id, LetterState.REFUSED, answer, now)
         await _record(connection, letter, "refused", now)
         if letter.kind == "share" and letter.case_id:
+            if letter.person_id and _DEAD.search(answer):
+                await access.note_trouble(connection, letter.person_id, answer[:300], now)
             draft = await _tell_owner(connection, letter, answer)
             await outbox.write(connection, draft, house.settings.domain, now)
     house.poke()
 
 
-async def _tell_owner(connection: AsyncConnection, letter: Letter, answer: str) -> LetterDraft:
-    """A reviewer who was never reached is the most important thing that the owner can hear."""
+async def _tell_owner(
+    connection: AsyncConnection, letter: Letter, answer: str = "", reason: str = ""
+) -> LetterDraft:
+    """A reviewer who was never reached is the most important thing that the owner can hear.
+
+    Args:
+        answer: of the relay that refused the letter.
+        reason: why its reader wants none.
+    """
     assert letter.case_id is not None
     case = await cases.case(connection, letter.case_id)
     owner = await labs.member(connection, case.owner_id)
@@ -117,7 +134,12 @@ async def _tell_owner(connection: AsyncConnection, letter: Letter, answer: str) 
         recipient=owner.address,
         recipient_name=owner.name,
         subject=case.subject if case.subject.lower().startswith("re:") else f"Re: {case.subject}",
-        context={"name": case.name, "reviewer": letter.recipient, "answer": answer[:300]},
+        context={
+            "name": case.name,
+            "reviewer": letter.recipient,
+            "answer": answer[:300],
+            "unwanted": reason,
+        },
         case_id=case.id,
         person_id=person.id,
         in_reply_to=case.thread[-1] if case.thread else "",
@@ -130,7 +152,10 @@ async def _sent(house: House, letter: Letter, answer: str) -> None:
     async with house.database.write() as connection:
         await outbox.settle(connection, letter.id, LetterState.SENT, answer[:300], now)
         if letter.kind == "digest":
-            await outbox.forget_joined(connection, (letter.context or {}).get("letters", []))
+            said = letter.context or {}
+            await outbox.forget_joined(connection, said.get("letters", []))
+            if said.get("more"):
+                await plan_digest(house, connection, letter.recipient)
         await _record(connection, letter, "sent", now)
 
 

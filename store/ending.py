@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.house import House, case_prefix
 from store.model import Case, CaseState
-from store.records import access, audit, cases, confirmations, outbox, work
+from store.records import access, audit, cases, confirmations, outbox, remarks, work
 
 # What a case becomes when its time is over, by what it was.
 AFTER = {
@@ -54,6 +54,7 @@ async def delete(connection: AsyncConnection, case: Case, actor: str, now: int) 
     await outbox.withdraw_of_case(connection, case.id, now)
     await confirmations.end_of_case(connection, case.id)
     await cases.destroy_key(connection, case.id)
+    await remarks.forget(connection, case.id)
     await work.reschedule(connection, "case", case.id, now)
     await audit.record(connection, now, actor, "case deleted", lab_id=case.lab_id, case_id=case.id)
 

@@ -66,6 +66,7 @@ class ConfirmationKind(StrEnum):
     SIGNUP = "signup"  # A stranger's first mail.
     ENROL = "enrol"  # A second factor is to be set up, on a page.
     UNLOCK = "unlock"  # Codes were wrong too often.
+    ALIAS = "alias"  # A member wants to write from one more address: this is its mailbox.
 
 
 class ConfirmationState(StrEnum):
@@ -92,6 +93,8 @@ class PersonKind(StrEnum):
     REVIEWER = "reviewer"  # Was named in the subject.
 
 
+# What a reviewer gets of a lab without having written: not after REVOKE, nor against their will.
+UNASKED_LETTERS = frozenset({"share", "remark"})
 LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.OPEN})
 
 

@@ -15,8 +15,8 @@ from store.clock import DAY, MINUTE, SECOND
 from store.engine import Engine, Flow, Standing, Step
 from store.errors import ChildLost, SettingsError, Stopping, TryAgain
 from store.house import House
-from store.model import LetterDraft, Strength
-from store.records import cases, labs, mails, outbox, work
+from store.model import ConfirmationKind, LetterDraft, MailState, Strength
+from store.records import cases, confirmations, labs, mails, outbox, work
 from store.records.work import Due
 
 TRIES = 3
@@ -134,9 +134,18 @@ class Sweep:
             await work.reschedule(connection, row.kind, row.id, now + DAY)
         else:
             await work.bury(connection, row.kind, row.id)
+        if row.kind == "confirmation":
+            await self._drop_mail_of(connection, row)
         if row.kind == "mail" and not await cases.break_off(connection, row.id, now):
             await self._tell_sender(connection, row, now)
         await self._tell_operator(connection, row, now)
+
+    async def _drop_mail_of(self, connection: AsyncConnection, row: Due) -> None:
+        """A stranger's mail does not wait for a click that can do nothing any more."""
+        found = await confirmations.find(connection, row.id)
+        if found and found.kind is ConfirmationKind.SIGNUP and found.mail_id:
+            # DEAD: the next start keeps it for the operator, as it keeps every mail that failed.
+            await mails.settle(connection, found.mail_id, MailState.DEAD, "sign-up failed")
 
     async def _tell_sender(self, connection: AsyncConnection, row: Due, now: int) -> None:
         """Who got a 250 hears what became of it, even where no case can say so."""

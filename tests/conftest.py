@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,24 @@ def blobs_url(request: pytest.FixtureRequest) -> str:
     return server.url()
 
 
+@pytest.fixture(scope="session")
+def fresh_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as a first start leaves it: the migrations run once for all tests, not for each."""
+    folder = tmp_path_factory.mktemp("fresh") / "data"
+
+    async def start() -> None:
+        await close_house(await open_house(Settings(data_dir=folder)))
+
+    asyncio.run(start())
+    return folder
+
+
 @pytest.fixture
-def make_settings(tmp_path: Path, blobs_url: str) -> Callable[..., Settings]:
+def make_settings(tmp_path: Path, blobs_url: str, fresh_data: Path) -> Callable[..., Settings]:
     def make(**given: object) -> Settings:
+        if not (tmp_path / "data").exists():
+            ignored = shutil.ignore_patterns("objects")  # where objects lie is the test's affair
+            shutil.copytree(fresh_data, tmp_path / "data", ignore=ignored)
         usual = {
             "data_dir": tmp_path / "data",
             "domain": DOMAIN,

@@ -30,7 +30,7 @@ from tests.service import free_port
 
 SHIPPED = Path(__file__).parent.parent / "deploy" / "postfix"
 MASTER = "/usr/lib/postfix/sbin/master"
-TABLES = ("recipients", "header_checks")
+TABLES = ("recipients", "open_to_all", "header_checks")
 PATIENCE = 20.0  # seconds until it is up, down, or has an empty queue
 A_MOMENT = 0.02
 # Postfix looks for scanpost's answer about a recipient after a second. For tests of something else.

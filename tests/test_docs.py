@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from inbound.commands.authority import Way, way_of
+from inbound.commands.shape import Command, Weight
 from inbound.commands.table import COMMANDS
+from inbound.talk.words import VERBS
 from scanpost.__main__ import SUBCOMMANDS
-from store.model import LONGEST_EXTENSION
+from store.model import LONGEST_EXTENSION, Strength
 from store.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -37,8 +40,13 @@ def settings_page() -> str:
 
 def commands_page() -> str:
     rows = [
-        f"| `{f'{command.verb} {command.arguments}'.strip()}` | {command.help} |"
+        f"| `{f'{command.verb} {command.arguments}'.strip()}` | {_who(command)} | {command.weight}"
+        f" | {command.help} | {', '.join(VERBS.get(command.verb, ()))} |"
         for command in COMMANDS.values()
+    ]
+    weights = [
+        f"| {weight} | {_way(weight, Strength.SENT)} | {_way(weight, Strength.SIGNED)} |"
+        for weight in Weight
     ]
     return "\n".join(
         [
@@ -46,18 +54,39 @@ def commands_page() -> str:
             "",
             "Reply to any letter of a case with one of these on the first line. Small letters, bold, a"
             " full stop or your phone's signature do not matter; what stands below the first line does"
-            " not count. In a new mail to `share@…`, name the case: `STATUS C-1042`.",
+            " not count, but for `CODE 123456`. In a new mail to `share@…`, name the case:"
+            " `STATUS C-1042`.",
             "",
-            "| you write | what happens |",
-            "| --- | --- |",
+            "| you write | who may | weight | what happens | also |",
+            "| --- | --- | --- | --- | --- |",
             *rows,
             "",
             "Every answer says what was understood, what was done, how things stand now, and how to undo"
-            " it. What is no command gets this list, never a guess. Only members of the case's lab may"
-            " command it.",
+            " it. A line that is nearly a command is asked back and goes to nobody. Anything else is a"
+            " comment: a reviewer's goes to the owner, a member's to the reviewers.",
+            "",
+            "How sure we must be who writes depends on the weight ([senders.md](senders.md) says what SENT"
+            " and SIGNED are):",
+            "",
+            "| weight | SENT | SIGNED, or from a trusted client |",
+            "| --- | --- | --- |",
+            *weights,
             "",
         ]
     )
+
+
+def _who(command: Command) -> str:
+    return ", ".join(sorted(command.roles))
+
+
+def _way(weight: Weight, strength: Strength) -> str:
+    plain = way_of(weight, strength, has_codes=False)
+    with_codes = way_of(weight, strength, has_codes=True)
+    words = {Way.NOW: "at once", Way.CLICK: "after a click", Way.CODE: "with a code"}
+    if with_codes is plain:
+        return words[plain]
+    return f"{words[plain]}; {words[with_codes]} once 2FA is ON"
 
 
 @pytest.mark.parametrize(

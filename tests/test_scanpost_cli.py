@@ -29,7 +29,7 @@ def test_help_names_every_command_with_a_sentence(scanpost) -> None:
 
 def test_a_member_is_added_listed_and_disabled(scanpost) -> None:
     added = scanpost("account", "add", "Anna@Lab.example", "--name", "Anna", "--company", "Acme")
-    assert added.stdout == "anna@lab.example is now a member of Acme.\n"
+    assert added.stdout.startswith("anna@lab.example is now a member of Acme.\n")
     assert scanpost("account", "list").stdout == "Acme: anna@lab.example  Anna\n"
     assert scanpost("lab", "list").stdout == "Acme: 1 member\n"
     assert "can no longer send" in scanpost("account", "disable", "anna@lab.example").stdout

@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inbound.commands.shape import Order
@@ -646,7 +646,7 @@ def mutated(chance: random.Random) -> str:
     for _ in range(chance.randint(0, 3)):
         place = chance.randint(0, len(text))
         drop = chance.randint(0, 2)
-        text = text[:place] + chance.choice(["", "x", " ", "\n", "é"]) + text[place + drop :]
+        text = text[:place] + chance.choice(["", "x", " ", "\n", "§"]) + text[place + drop :]
     return text
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import consent
 from store.errors import Gone, NotFound
+from store.house import House
 from store.model import Confirmation, ConfirmationKind, Member
 from store.records import codes, confirmations, labs
 from viewer.templates import page
@@ -34,25 +35,44 @@ async def take_click(request: web.Request) -> web.Response:
     """POST /c/<token>: a person pressed the button."""
     require_same_origin(request)
     found, member = await _waiting(request)
-    posted = await request.post()
-    form = {name: value.strip() for name, value in posted.items() if isinstance(value, str)}
+    form = await _form(request)
     if found.kind is ConfirmationKind.ENROL:
         return await _enrol(request, found, member, form)
     problem, context = _answers(found, form)
     if problem:
-        return _page(request, found, member, problem)
+        return _page(request, found, member, problem, form)
     house = request.app[HOUSE]
     async with house.database.write() as connection:
-        problem = await _check_code(request, connection, found, member, form)
-        taken = not problem and await confirmations.confirm(
-            connection, found.id, context, house.clock.now()
+        # Asked again: the second of two clicks must not spend a code, or count as a wrong one.
+        again = await confirmations.find(connection, found.id)
+        waits = again is not None and again.is_waiting(house.clock.now())
+        problem = await _check_code(request, connection, found, member, form) if waits else ""
+        taken = (
+            waits
+            and not problem
+            and await confirmations.confirm(connection, found.id, context, house.clock.now())
         )
     if problem:
         return _page(request, found, member, problem)
     if not taken:
-        raise _used()
+        raise _used(found)
     house.poke()
     return page("ended", heading="Confirmed", sentence=_SAYS[found.kind])
+
+
+async def _form(request: web.Request) -> Form:
+    """What was typed: plain letters on one line, without marks that turn the writing round."""
+    try:
+        posted = await request.post()
+    except (ValueError, LookupError):  # no browser sends such a form
+        return {}
+    typed = {name: value for name, value in posted.items() if isinstance(value, str)}
+    return {name: _on_one_line(value) for name, value in typed.items()}
+
+
+def _on_one_line(value: str) -> str:
+    words = "".join(letter if letter.isprintable() else " " for letter in value).split()
+    return " ".join(words)[:LONGEST_NAME].strip()
 
 
 async def _waiting(request: web.Request) -> tuple[Confirmation, Member | None]:
@@ -68,31 +88,53 @@ async def _waiting(request: web.Request) -> tuple[Confirmation, Member | None]:
         if found is None:
             raise NotFound("There is nothing at this address. Look whether the link is complete.")
         if not found.is_waiting(house.clock.now()):
-            raise _used()
+            raise _used(found)
         member = await labs.member(connection, found.member_id) if found.member_id else None
+        await _require_possible(house, connection, found, member)
     return found, member
 
 
-def _used() -> Gone:
-    return Gone(
-        "It was used before, or its time is over. Write the command once more for a new one."
-    )
+async def _require_possible(
+    house: House, connection: AsyncConnection, found: Confirmation, member: Member | None
+) -> None:
+    """Raises Gone when what the link is for cannot happen any more."""
+    # Whoever has the mailbox alone must not put an app of their own in the place of the member's.
+    if found.kind is ConfirmationKind.ENROL and member and member.has_codes:
+        raise Gone("Codes are on already. Reply 2FA OFF with a code first, to set them up anew.")
+    if found.kind is ConfirmationKind.SIGNUP:
+        known = await labs.member_by_address(connection, found.address)
+        disabled = known is not None and known.disabled_at is not None
+        if disabled or not house.settings.may_sign_up(found.address):
+            raise Gone(f"{found.address} may not share here. Ask {house.settings.operator}.")
+
+
+def _used(found: Confirmation) -> Gone:
+    anew = {
+        ConfirmationKind.SIGNUP: "If nothing was shared, send the scans once more.",
+        ConfirmationKind.UNLOCK: "If codes are locked still, mail a command with a code.",
+    }.get(found.kind, "Write the command once more for a new one.")
+    return Gone(f"It was used before, or its time is over. {anew}")
 
 
 def _page(
-    request: web.Request, found: Confirmation, member: Member | None, problem: str = ""
+    request: web.Request,
+    found: Confirmation,
+    member: Member | None,
+    problem: str = "",
+    typed: Form | None = None,
 ) -> web.Response:
     shown = {
         "action": request.path,
         "problem": problem,
         "address": found.context.get("shown") or found.address,
         "needs_code": _needs_code(found, member),
-        "harm": found.kind is ConfirmationKind.COMMAND and bool(found.context.get("harm")),
+        "harm": found.kind in _HARMFUL and bool(found.context.get("harm")),
         "heading": found.context.get("heading", ""),
         "sentences": found.context.get("sentences", []),
     }
     status = 400 if problem else 200
     if found.kind is ConfirmationKind.SIGNUP:
+        shown["typed"] = {name: (typed or {}).get(name, "") for name in _NAMES}
         return page("signup", status, terms=consent.TEXT, version=consent.VERSION, **shown)
     if found.kind is ConfirmationKind.UNLOCK:
         shown["heading"] = "Unlock codes"
@@ -107,8 +149,8 @@ def _answers(found: Confirmation, form: Form) -> tuple[str, dict[str, Any]]:
             return "Tick the box to go on: without it nothing is shared.", {}
         if not form.get("company"):
             return "Write the name of your lab: the people you share with see it.", {}
-        names = {name: " ".join(form.get(name, "").split())[:LONGEST_NAME] for name in _NAMES}
-        return "", {**found.context, **names}
+        names = {name: form.get(name, "") for name in _NAMES}
+        return "", {**found.context, **names, "consent": consent.VERSION}
     if found.context.get("harm") and form.get("sure") != "yes":
         return "Tick the box to go on: this cannot be undone.", {}
     return "", found.context
@@ -119,7 +161,8 @@ _NAMES = ("name", "company")
 
 def _needs_code(found: Confirmation, member: Member | None) -> bool:
     """Whether the mailbox alone is not enough."""
-    return bool(member and member.has_codes and found.context.get("harm"))
+    harm = found.kind is ConfirmationKind.COMMAND and found.context.get("harm")
+    return bool(member and member.has_codes and harm)
 
 
 async def _check_code(
@@ -134,6 +177,8 @@ async def _check_code(
         return ""
     house = request.app[HOUSE]
     code = form.get("code", "").replace(" ", "")
+    if not code:  # a robot that presses buttons must not lock anybody out
+        return "Type the code that your authenticator app shows now."
     spent = await codes.spend(connection, house.keys, member.id, code, house.clock.now())
     if spent is codes.Spent.RIGHT:
         return ""
@@ -156,6 +201,12 @@ async def _enrol(
     backup = codes.new_backup_codes()
     now = house.clock.now()
     async with house.database.write() as connection:
+        # Once more, where nobody can come between: of two clicks at once, one shows ten codes.
+        fresh = await confirmations.find(connection, found.id)
+        if fresh is None or not fresh.is_waiting(now):
+            raise _used(found)
+        whose = await labs.member(connection, member.id)
+        await _require_possible(house, connection, found, whose)
         right = await codes.enrol(connection, house.keys, member.id, secret, code, backup, now)
         if right:
             await confirmations.confirm(
@@ -186,6 +237,8 @@ def _enrol_page(
 
 _SAYS = {
     ConfirmationKind.COMMAND: "It is being done now. A letter with what was done is on its way.",
-    ConfirmationKind.SIGNUP: "Your scans are being prepared. A letter with the link is on its way.",
+    ConfirmationKind.SIGNUP: "Your mail is being read now. A letter with what was done is on its way.",
     ConfirmationKind.UNLOCK: "Codes count again.",
+    ConfirmationKind.ALIAS: "Mail from this address counts from now on.",
 }
+_HARMFUL = frozenset({ConfirmationKind.COMMAND, ConfirmationKind.ALIAS})

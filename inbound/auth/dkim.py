@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 
 from inbound.auth.bodyhash import RELAXED, SIMPLE
@@ -48,6 +48,7 @@ class Signed:
             the mail, or that there is none; empty unless it passes.
         signed_at: t=, in seconds.
         fingerprint: of d= and what stands in b=: the same signature again.
+        body: the body that it is over, by form and hash; empty unless it passes.
     """
 
     result: DkimResult
@@ -57,6 +58,7 @@ class Signed:
     headers: frozenset[str] = frozenset()
     signed_at: int | None = None
     fingerprint: str = ""
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,8 @@ def _judged(claim: _Claim, mail: Header, records: tuple[bytes, ...] | None) -> S
         return _signed(DkimResult.POLICY, signature, f"only a test, t=y {where}")
     covered = mail.covered(signature.field, coverage.names)
     names = frozenset(name.decode() for name in covered)
-    return _signed(DkimResult.PASS, signature, "signed", names)
+    body = coverage.body_form.encode() + coverage.body_hash
+    return replace(_signed(DkimResult.PASS, signature, "signed", names), body=body)
 
 
 def _signed(

@@ -134,7 +134,9 @@ class CountedResolver:
 
     async def _counted(self, ask: Callable[[str], Awaitable[Answer]], name: str) -> Answer:
         self.left -= 1
-        return await ask(name) if self.left >= 0 else NOTHING
+        if self.left < 0:  # "does not exist" would be an answer, and none was given
+            raise DnsTrouble("This mail causes too many questions to the DNS.")
+        return await ask(name)
 
 
 def _resolver(servers: list[tuple[str, int]]) -> dns.asyncresolver.Resolver:

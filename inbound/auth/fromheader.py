@@ -62,6 +62,8 @@ def _one_mailbox(value: str) -> str:
     address = addresses[0].addr_spec
     if others[0].lower() != address.lower() or not _PLAIN_ADDRESS.fullmatch(address):
         raise _refusal("the address in the From field can be read in two ways")
+    if address.lower().isascii() != address.isascii():  # the Kelvin sign's small letter is our k
+        raise _refusal("the address in the From field is written with a look-alike of a letter")
     return address.lower()
 
 

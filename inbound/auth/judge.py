@@ -14,12 +14,15 @@ whoever got the mail can send it on (RFC 6376 8.6).
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from email.utils import getaddresses, parsedate_to_datetime
 from ipaddress import ip_address
 
 from inbound.auth.arc import ArcResult, verify_arc
+from inbound.auth.canonical import Header, relaxed_form
 from inbound.auth.dkim import DkimResult, Signed, verify_dkim
 from inbound.auth.dmarc import Dmarc, DmarcPolicy, ascii_name, discover, is_aligned
 from inbound.auth.dns import CountedResolver, DnsTrouble, Resolver
@@ -33,9 +36,10 @@ from inbound.auth.verdict import Trust, Verdict
 from store.clock import DAY, MINUTE, SECOND
 from store.model import Strength
 
-QUESTIONS = 60  # of the DNS for one mail; RFC 7208 4.6.4 alone permits some 40
+QUESTIONS = 160  # of the DNS for one mail; RFC 7208 4.6.4 alone permits 123
 PATIENCE = 25.0  # seconds for all of them; RFC 5321 4.5.3.2.6 gives us ten minutes
 OLDEST, NEWEST = 2 * DAY, 10 * MINUTE  # how far Date may lie behind and before our clock
+_MOST_REASONS, _LONGEST_REASONS = 3, 200  # what is told of why; a reply must have room for the rest
 _MOST_ADDRESSES = 16 * 1024  # bytes of To and Cc that are looked through
 
 
@@ -148,7 +152,22 @@ class _Look:
         whole = {"subject", "date"} <= signature.headers and self._is_of_these_days()
         strength = Strength.SIGNED if whole else Strength.SENT
         proof = f"DKIM {signature.domain}"
-        return [Verdict(self.author, strength, proof, signature=signature.fingerprint)]
+        return [Verdict(self.author, strength, proof, signature=self._fingerprint(signature))]
+
+    def _fingerprint(self, signature: Signed) -> str:
+        """What tells a mail that is played again.
+
+        Many mails bear two signatures of their domain, by an old and a new algorithm or by two servers.
+        So it is what was signed that counts, or the mail without the first would be another one.
+        """
+        if not {"subject", "date"} <= signature.headers:
+            return signature.fingerprint
+        said = [
+            field for field in Header(self.header).fields if field.name in (b"date", b"subject")
+        ]
+        forms = sorted(relaxed_form(field.raw) for field in said)
+        whole = b"\0".join([self.author.encode(), signature.body, *forms])
+        return hashlib.sha256(whole).hexdigest()
 
     def _is_for_us(self, signature: Signed) -> bool:
         """Whether every address that it was brought to stands in a signed To or Cc."""
@@ -166,6 +185,8 @@ class _Look:
         (written,) = values(self.header, b"date") or [b""]
         try:
             date = parsedate_to_datetime(written[:100].decode("ascii"))
+            # RFC 5322 3.3: "-0000" is UTC, from a host that says nothing of its own zone.
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)
             moment = int(date.timestamp() * SECOND)
         except (ValueError, TypeError, OverflowError, IndexError):
             return False
@@ -190,10 +211,15 @@ class _Look:
         return ""
 
     async def _told_by_relay(self) -> str:
+        """Only SPF: its dmarc=pass may stand on a signature that we do not count.
+
+        Such as one for somebody else's mailbox, or one that leaves the body's end unsigned (l=).
+        """
         if not self.by.authserv_id:
             return ""
-        told = believed(self.header, self.by.authserv_id)
-        return await self._told(told.results, self.by.authserv_id)
+        told = believed(self.header, self.by.authserv_id).results
+        spf = tuple(result for result in told if result.method == "spf")
+        return await self._told(spf, self.by.authserv_id)
 
     async def _told(self, results: tuple[Result, ...], by: str) -> str:
         """What somebody whom the operator has named says about the author's domain."""
@@ -253,7 +279,7 @@ class _Look:
         if not any(reason.startswith("DKIM") for reason in self.missing):
             self.missing.insert(0, "DKIM: no signature of that domain")
         rejects = dmarc.policy is DmarcPolicy.REJECT
-        missing = "; ".join(dict.fromkeys(self.missing))
+        missing = "; ".join(list(dict.fromkeys(self.missing))[:_MOST_REASONS])[:_LONGEST_REASONS]
         return Verdict(self.author, Strength.NONE, missing=missing, rejects=rejects)
 
 

@@ -9,6 +9,7 @@ from inbound.auth.fields import fields
 from store.errors import MailRefused
 
 # RFC 5322 3.6: at most once each; RFC 2045 3 for the last three.
+_MOST_LINES = 4_000  # each costs the event loop its time before anybody has proved anything
 _ONCE = frozenset(
     {
         b"from",
@@ -36,6 +37,8 @@ def check_structure(header: bytes) -> None:
     """
     if header.startswith((b" ", b"\t")):
         raise _refusal("its header begins with the rest of a line")
+    if header.count(b"\n") > _MOST_LINES:
+        raise MailRefused(554, "5.6.0", f"The header of this mail has over {_MOST_LINES:,} lines.")
     seen = set()
     for name, value in fields(header):
         plain = name.strip().lower()

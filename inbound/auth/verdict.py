@@ -15,7 +15,8 @@ class Verdict:
     temporary: nothing proves it, and the DNS did not answer: nothing is known.
     rejects: the author's domain asks the world to refuse such mail (DMARC p=reject).
     sender_proved: the envelope's sender may be answered: a bounce would reach who sent it.
-    signature: the fingerprint of the signature that counted; a mail played again has the same.
+    signature: the fingerprint of what the signature that counted is over, or of itself where that
+        is not enough to know it by; a mail played again has the same.
     forged: how many results of checks the mail brought that claim to be ours.
     """
 

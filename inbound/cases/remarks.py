@@ -64,5 +64,6 @@ async def _who_may_read(connection: AsyncConnection, case: Case) -> list[Person]
         person
         for person in everybody
         if person.revoked_at is None
+        and person.trouble_at is None  # RESEND tries the address anew
         and not await suppressions.reason_for(connection, case.lab_id, person.address)
     ]

@@ -2,7 +2,7 @@
 
 from inbound.cases.letters import share_letter
 from inbound.cases.opening import add_reviewers
-from inbound.cases.subject import Reviewer
+from inbound.cases.subject import Reviewer, take_addresses
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
 from store.records import access, audit, outbox, suppressions
@@ -31,7 +31,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
         case_id=case.id,
         named=fresh,
     )
-    return Transcript(said, undo="To end a link, reply REVOKE and the address." if fresh else "")
+    return Transcript(said, undo="To end a link, reply REVOKE and the address.")
 
 
 async def describe(desk: Desk, order: Order) -> list[str]:
@@ -44,29 +44,40 @@ async def _sorted_out(desk: Desk, order: Order) -> tuple[list[str], list[str]]:
     """Who is new, and a sentence for each address that was named.
 
     Raises:
-        CommandRefused: nobody was named, or too many.
+        CommandRefused: nobody was named who could be added, or too many.
     """
     case = desk.open_case()
-    if not order.recipients:
+    named = [*order.recipients, *order.unknown]
+    if not named:
         raise CommandRefused("ADD needs a reviewer's address, as in “ADD kim@clinic.example”.")
-    if len(order.recipients) > MOST:
+    if len(named) > MOST:
         raise CommandRefused(f"ADD takes at most {MOST} addresses; nobody was added.")
-    fresh, said = [], []
-    for address in order.recipients:
+    fresh: list[str] = []
+    said = []
+    for address in named:
         known = await access.reviewer_of(desk.connection, case.id, address)
         reason = await suppressions.reason_for(desk.connection, case.lab_id, address)
-        if address in fresh:
+        if not is_usable(address):
+            said.append(f"{address}: cannot be used as an e-mail address, left out.")
+        elif address in fresh:
             said.append(f"{address}: named twice, gets one letter.")
         elif desk.house.settings.addressing.is_ours(address):
             said.append(f"{address}: is this service itself, left out.")
         elif known:
-            said.append(f"{address}: is a reviewer already; RESEND sends the link again.")
+            said.append(f"{address}: is a reviewer already; RESEND {address} sends the link again.")
         elif reason:
             said.append(f"{address}: wants no letters of your lab, left out.")
         else:
             fresh.append(address)
             said.append(f"{address}: gets a link of their own.")
+    if not fresh:
+        raise CommandRefused(" ".join(["Nobody was added.", *said]))
     return fresh, said
+
+
+def is_usable(address: str) -> bool:
+    """Whether a letter can go there: the grammar takes whatever looks like an address."""
+    return [one.address for one in take_addresses(address).reviewers] == [address]
 
 
 COMMAND = Command("ADD", "reviewer", run, True, Weight.HARM, describe=describe)

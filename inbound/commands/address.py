@@ -1,25 +1,34 @@
 """ADDRESS."""
 
+from inbound.cases.letters import confirm_letter
+from inbound.commands.add import is_usable
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
-from store.records import audit, labs
+from store.model import CONFIRM_LIFETIME, ConfirmationKind
+from store.records import audit, confirmations, labs, outbox
+from store.tokens import MasterPurpose, derived_id
 
 
 async def run(desk: Desk, order: Order) -> Transcript:
-    """Lets you write from one more address of yours. Answers still go to your registered one. Needs
-    a click on a link, or a code.
+    """Lets you write from one more address of yours, once a link is pressed there too. Answers still
+    go to your registered one. Needs a click on a link, or a code.
     """
     address = await _wanted(desk, order)
-    await labs.add_alias(desk.connection, desk.member.id, address, desk.now)
+    await _ask_address(desk, address)
     await audit.record(
         desk.connection,
         desk.now,
         desk.speaker.address,
-        "address added",
+        "address asked",
         lab_id=desk.lab.id,
         address=address,
     )
-    return Transcript([f"You may write from {address} now; answers go to {desk.member.address}."])
+    return Transcript(
+        [
+            f"A letter with a link is on its way to {address}. Press it there, and you may write from"
+            f" that address; answers go to {desk.member.address}."
+        ]
+    )
 
 
 async def describe(desk: Desk, order: Order) -> list[str]:
@@ -27,11 +36,42 @@ async def describe(desk: Desk, order: Order) -> list[str]:
     return [f"Whoever writes from {address} may do all that you may do here."]
 
 
+async def _ask_address(desk: Desk, address: str) -> None:
+    """The address itself must agree: else a member could take in what somebody else writes."""
+    member = desk.member
+    confirmation_id = derived_id("alias", f"{desk.occasion}|{address}")
+    until = desk.now + CONFIRM_LIFETIME
+    sentences = [
+        f"{member.address} asks that mail from {address} counts as theirs here: whoever writes from"
+        f" {address} may then do all that {member.address} may do."
+    ]
+    await confirmations.create(
+        desk.connection,
+        confirmation_id,
+        desk.house.keys.token(MasterPurpose.CONFIRM, confirmation_id),
+        ConfirmationKind.ALIAS,
+        address,
+        {"heading": "One mailbox more", "sentences": sentences, "harm": True},
+        desk.now,
+        CONFIRM_LIFETIME,
+        member_id=member.id,
+    )
+    draft = confirm_letter(
+        address, "", "Is this address yours?", sentences, "Look, then agree", confirmation_id, until
+    )
+    domain = desk.house.settings.domain
+    once = f"alias|{confirmation_id}"
+    await outbox.write(desk.connection, draft, domain, desk.now, once=once)
+
+
 async def _wanted(desk: Desk, order: Order) -> str:
     """Raises CommandRefused where it is not exactly one address, or somebody's."""
-    if len(order.recipients) != 1:
+    named = [*order.recipients, *order.unknown]
+    if len(named) != 1:
         raise CommandRefused("ADDRESS needs one address, as in “ADDRESS anna@home.example”.")
-    address = order.recipients[0]
+    address = named[0]
+    if not is_usable(address):
+        raise CommandRefused(f"{address} cannot be used as an e-mail address.")
     if desk.house.settings.addressing.is_ours(address):
         raise CommandRefused(f"{address} is this service itself.")
     if await labs.member_by_address(desk.connection, address):

@@ -17,14 +17,20 @@ async def run(desk: Desk, _order: Order) -> Transcript:
 
 async def describe(desk: Desk, _order: Order) -> list[str]:
     case = _deletable(desk)
+    if case.state is CaseState.WAITING:
+        return [
+            f"{case.name} (#{case.public_id}) is not shared: your mail with its scans, which waits for"
+            " the address of a reviewer, is destroyed at once and for good."
+        ]
     version = await cases.latest_version(desk.connection, case.id)
     scans = await cases.scans_of(desk.connection, version.id) if version else []
     reviewers = await access.reviewers_of(desk.connection, case.id)
     files = "1 file" if len(scans) == 1 else f"{len(scans)} files"
+    them = "it" if len(scans) == 1 else "them"
     people = ", ".join(person.address for person in reviewers) or "nobody"
     return [
         f"{case.name} (#{case.public_id}) is destroyed at once and for good: {files}, all that was made"
-        " of them, all comments, and the key they are sealed with.",
+        f" of {them}, all comments, and the key of the case.",
         f"The links of these people die: {people}.",
     ]
 

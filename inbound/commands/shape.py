@@ -46,6 +46,11 @@ class Order:
     code: str = ""  # the second factor that came with it, as it was typed
     text: str = ""  # what a verb that takes free text was given
 
+    @property
+    def trail(self) -> str:
+        """The line for the trail, which outlives the case and so keeps nobody's own words."""
+        return self.verb if self.text else self.line
+
 
 @dataclass(frozen=True)
 class Speaker:

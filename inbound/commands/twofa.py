@@ -10,8 +10,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
     """Asks for a code of an authenticator app (or ends that) before DELETE, ADD and whatever else
     cannot be undone. ON sends you a link to a page that sets it up; OFF needs a code.
     """
-    if order.text != "OFF":
-        raise CommandRefused(f"Codes are on for {desk.member.address} already. 2FA OFF ends them.")
+    await describe(desk, order)  # ON never comes so far: its click leads to the page
     await codes.forget(desk.connection, desk.member.id)
     await audit.record(
         desk.connection, desk.now, desk.speaker.address, "codes off", lab_id=desk.lab.id
@@ -25,17 +24,22 @@ async def run(desk: Desk, order: Order) -> Transcript:
 async def describe(desk: Desk, order: Order) -> list[str]:
     if order.text not in ("ON", "OFF"):
         raise CommandRefused("Say 2FA ON or 2FA OFF.")
-    if order.text == "OFF" and not desk.member.has_codes:
-        raise CommandRefused(f"Codes are off for {desk.member.address} already.")
+    whose = desk.member
+    if order.text == "ON" and whose.has_codes:
+        raise CommandRefused(f"Codes are on for {whose.address} already. 2FA OFF ends them.")
+    if order.text == "OFF" and not whose.has_codes:
+        raise CommandRefused(f"Codes are off for {whose.address} already.")
+    if order.text == "OFF":
+        return ["From then on a click on a link is enough for what cannot be undone."]
     return [
-        "A page shows a picture for your authenticator app, and ten codes for the day your phone is"
+        "You are shown a picture for your authenticator app, and ten codes for the day your phone is"
         " gone. From then on DELETE, ADD and whatever else cannot be undone needs a code."
     ]
 
 
 COMMAND = Command(
     "2FA",
-    "ON|OFF",
+    "ON or OFF",
     run,
     False,
     Weight.HARM,

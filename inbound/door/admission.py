@@ -7,16 +7,19 @@ servers that return mail prove nothing; what comes to postmaster@ is only shown 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.auth.envelope import Envelope
+from inbound.auth.envelope import Envelope, Mode
+from inbound.auth.fields import values
 from inbound.auth.fromheader import author_of
 from inbound.auth.judge import Judge
 from inbound.auth.verdict import Verdict
-from inbound.door.sink import MailSink
+from inbound.door.sink import MailSink, too_large_sentence
 from store.addresses import Desk
+from store.clock import HOUR, SECOND
 from store.errors import MailRefused
 from store.house import House
 from store.model import Member, Strength
@@ -24,6 +27,7 @@ from store.records import access, audit, labs, mails, outbox
 from store.tokens import Purpose
 
 MACHINE_MAIL = 2 * 1024 * 1024  # bytes of a mail that nobody proves
+LONGEST_WAIT = 4 * HOUR  # that a DNS may be silent before a relayed mail is filed away
 STRANGERS = 50  # first mails that wait for a click, in all
 STRANGERS_BYTES = 2 << 30
 log = structlog.get_logger()
@@ -90,15 +94,21 @@ class Admission:
         """Who has written a whole mail.
 
         Raises:
-            MailRefused: nobody proves it (550), or the DNS does not answer (451).
+            MailRefused: nobody proves it (550), the DNS does not answer (451), or it is too large for
+                mail that nobody has to prove (552).
         """
         desk = self.desk_of(envelope.recipients)
         if desk is not Desk.SHARE:
+            if sink.size > MACHINE_MAIL:  # a mailbox says too late whom a mail was for
+                raise MailRefused(552, "5.3.4", too_large_sentence(MACHINE_MAIL))
             return Admitted(desk, Verdict(_claimed_author(sink.header), Strength.NONE))
         now = self.house.clock.now()
         verdict = await self.judge.judge(sink.header, sink.body_hashes, envelope, now)
         if verdict.forged:
             log.warning("forged results of checks stripped", count=verdict.forged)
+        if verdict.temporary and envelope.mode is Mode.RELAY and _has_waited(sink.header, now):
+            # The server in front would bounce it at last, to whoever the envelope names.
+            raise MailRefused(550, "5.7.1", "Who wrote this mail could not be verified for hours.")
         if verdict.temporary:
             raise MailRefused(
                 451,
@@ -118,8 +128,12 @@ class Admission:
         admitted: Admitted,
         recipients: list[str],
         members: Mapping[str, Member],
+        beside: Mapping[str, int],
     ) -> str | None:
         """The id of the member who has written, None for a mail that is nobody's of a lab.
+
+        Args:
+            beside: strangers whose mails are committed together with this one, and their bytes.
 
         Raises:
             MailRefused: the author is proved, and nobody here.
@@ -131,7 +145,7 @@ class Admission:
         if not await self._may_come(connection, admitted.author, recipients):
             raise self._not_a_member(admitted.verdict)
         if not self._is_in_thread(recipients):
-            await self._check_strangers(connection, admitted.verdict)
+            await self._check_strangers(connection, admitted.verdict, beside)
         return None
 
     async def record_refusal(self, connection: AsyncConnection, verdict: Verdict) -> None:
@@ -165,11 +179,13 @@ class Admission:
     def _is_in_thread(self, recipients: Sequence[str]) -> bool:
         return any(own.token for one in recipients if (own := self.addressing.read(one)))
 
-    async def _check_strangers(self, connection: AsyncConnection, verdict: Verdict) -> None:
+    async def _check_strangers(
+        self, connection: AsyncConnection, verdict: Verdict, beside: Mapping[str, int]
+    ) -> None:
         """One mail of a stranger waits at a time, and all of them fill only so much of the disk."""
         if not self.house.settings.may_sign_up(verdict.author):
             return
-        waiting = await mails.waiting_strangers(connection)
+        waiting = {**await mails.waiting_strangers(connection, unread=True), **beside}
         if verdict.author in waiting:
             raise MailRefused(
                 451,
@@ -202,6 +218,16 @@ class Admission:
             f" {self.house.settings.operator}.",
             answerable=verdict.sender_proved,
         )
+
+
+def _has_waited(header: bytes, now: int) -> bool:
+    """Whether the server in front has tried for hours already: its Received line says since when."""
+    received = next(iter(values(header, b"received")), b"")
+    try:
+        date = parsedate_to_datetime(received.rpartition(b";")[2].strip()[:100].decode("ascii"))
+        return now - int(date.timestamp() * SECOND) > LONGEST_WAIT
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return False
 
 
 def _claimed_author(header: bytes) -> str:

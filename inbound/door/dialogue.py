@@ -14,9 +14,9 @@ from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as AiosmtpdEnvelope
 from aiosmtpd.smtp import Session as AiosmtpdSession
 
+from inbound.auth.envelope import Envelope, Mode
 from inbound.door.dots import DataReader
 from inbound.door.guarded import IDLE, READ_AT_ONCE, Guarded
-from inbound.auth.envelope import Envelope, Mode
 from inbound.door.receive import Arriving, Receiver
 from inbound.door.sink import too_large_sentence
 from inbound.door.turnstile import Turnstile
@@ -90,7 +90,7 @@ class Hooks:
 
     async def handle_RCPT(  # noqa: N802
         self,
-        server: Guarded,
+        _server: Guarded,
         _session: AiosmtpdSession,
         envelope: AiosmtpdEnvelope,
         address: str,

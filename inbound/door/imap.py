@@ -36,6 +36,7 @@ PEER = "imap"
 PROCESSED, REFUSED = "Processed", "Refused"
 # Too large, or not a mail (RFC 3463 3.4, 3.7); who may write, and to whom, is answered by silence.
 _FAULTS = ("5.3.", "5.6.")
+_MOST_BYTES = 16 * 1024  # of the addresses that are looked through
 _AT_ONCE = 500  # places asked for in one question
 # Whom a mail was for: what the provider wrote when it delivered, then what the sender wrote.
 _TO = (b"delivered-to", b"x-original-to", b"envelope-to", b"to", b"cc")
@@ -172,7 +173,8 @@ class ImapDoor:
         except MailRefused as refusal:
             log.info("mail refused", uid=uid, validity=mailbox.validity, reply=refusal.reply[:9])
             if refusal.code < 500:
-                return None  # the next look finds it again
+                self.aside.put(mailbox.source(uid))  # looked at again, ever later
+                return None
             if arriving and refusal.enhanced.startswith(_FAULTS):
                 self._on_loop(self._explain(arriving, mailbox.source(uid), refusal))
             return REFUSED
@@ -242,7 +244,7 @@ def _sender(header: bytes) -> str:
 def _addresses(fields: list[bytes]) -> list[str]:
     """The addresses in some fields; none where the library's parser breaks down over them."""
     try:
-        named = getaddresses([field.decode("latin-1") for field in fields])
+        named = getaddresses([b", ".join(fields)[:_MOST_BYTES].decode("latin-1")])
     except (RecursionError, ValueError, IndexError):
         return []
     return [address for _, address in named if address]

@@ -180,10 +180,10 @@ class Receiver:
         authors = {candidate.admitted.author for candidate in synced}
         members = await labs.members_by_address(connection, authors)
         states: dict[str, MailState | Exception] = {}
-        arrivals = []
+        arrivals: list[mails.Arrival] = []
         for candidate in synced:
             try:
-                arrivals.append(await self._arrival(connection, candidate, members))
+                arrivals.append(await self._arrival(connection, candidate, members, arrivals))
             except MailRefused as refusal:
                 states[candidate.arriving.mail_id] = refusal
                 await self.admission.record_refusal(connection, candidate.admitted.verdict)
@@ -191,13 +191,17 @@ class Receiver:
         return states
 
     async def _arrival(
-        self, connection: AsyncConnection, candidate: _Candidate, members: Mapping[str, Member]
+        self,
+        connection: AsyncConnection,
+        candidate: _Candidate,
+        members: Mapping[str, Member],
+        beside: list[mails.Arrival],
     ) -> mails.Arrival:
-        """Raises MailRefused when its author is nobody here."""
+        """Raises MailRefused when its author is nobody here. `beside` are the others of its batch."""
         sink, envelope = candidate.arriving.sink, candidate.envelope
         admitted, verdict = candidate.admitted, candidate.admitted.verdict
         member_id = await self.admission.standing(
-            connection, admitted, envelope.recipients, members
+            connection, admitted, envelope.recipients, members, _strangers(beside)
         )
         if sink.dropped:  # its author became somebody while it came
             raise MailRefused(451, "4.3.0", "Send this mail once more: it can be taken now.")
@@ -217,6 +221,11 @@ class Receiver:
             size=sink.size,
             source=envelope.source or None,
         )
+
+
+def _strangers(arrivals: list[mails.Arrival]) -> dict[str, int]:
+    """Authors of no lab, with the bytes of their mails."""
+    return {one.author: one.size for one in arrivals if one.member_id is None and one.strength}
 
 
 def _judge(settings: Settings, resolver: Resolver, trust: Trust) -> Judge:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 LONGEST_TEXT = 64 * 1024  # characters of a body that are looked at
 MOST_LINES = 400  # of a body, for a command
-DECORATION = "*_`~\"'“”„‘’«»‹›·•–—-.,;:!?()[]。、「」『』《》【】"
+DECORATION = "*_`~\"'“”„‘’«»‹›·•–—-.,;:!?()[]。、，：；！？．（）「」『』《》【】"
 _MOST_BANNERS = 3
 _LONGEST_BANNER = 6  # lines of one
 _LONGEST_MARK = 400  # characters of a line that may be one
@@ -65,7 +65,7 @@ def typed_lines(text: str, is_command: Callable[[str], bool]) -> list[str]:
         is_command: whether a line is a command, and so never a part of a banner.
     """
     lines = text[:LONGEST_TEXT].splitlines()[:MOST_LINES]
-    start = begin_of(lines, is_command)
+    start = _behind_blanks(lines, behind_banners(lines, is_command))
     for index in range(start, len(lines)):
         if mark_at(lines, index):
             return lines[start:index]
@@ -84,14 +84,15 @@ def own_lines(text: str) -> list[str]:
     return own
 
 
-def begin_of(lines: list[str], is_command: Callable[[str], bool]) -> int:
-    """Where the text begins, behind blank lines and at most three banners."""
-    index = _behind_blanks(lines, 0)
+def behind_banners(lines: list[str], is_command: Callable[[str], bool]) -> int:
+    """Where the text begins: behind at most three banners."""
+    begin = 0
     for _ in range(_MOST_BANNERS):
+        index = _behind_blanks(lines, begin)
         if index == len(lines) or is_command(lines[index]) or not _is_banner(lines[index]):
             break
-        index = _behind_blanks(lines, _behind_banner(lines, index, is_command))
-    return index
+        begin = _behind_banner(lines, index, is_command)
+    return begin
 
 
 def mark_at(lines: list[str], index: int) -> tuple[Mark, int] | None:

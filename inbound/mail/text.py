@@ -8,7 +8,7 @@ import re
 from enum import Enum, auto
 from html import unescape
 
-from inbound.mail.quotes import LONGEST_TEXT, Mark, begin_of, is_quoted_at, mark_at
+from inbound.mail.quotes import LONGEST_TEXT, Mark, behind_banners, is_quoted_at, mark_at
 
 LONGEST = 8_000  # characters of a note
 _MOST_LINES = 2_000  # of a body, for a note
@@ -23,7 +23,7 @@ def note_of(body: str) -> str:
     """
     lines = body[:LONGEST_TEXT].splitlines()[:_MOST_LINES]
     own: list[str] = []
-    index = begin_of(lines, lambda _line: False)
+    index = behind_banners(lines, lambda _line: False)
     while index < len(lines):
         mark, count = mark_at(lines, index) or (None, 1)
         if mark is None:

@@ -20,11 +20,12 @@ async def answer(
     context: dict[str, Any],
     thread: Case | None = None,
     once: str = "",
+    line: str = "",
 ) -> None:
     """Writes the letter, the line in the trail and the mail's end.
 
     `thread` is the case whose conversation the letter belongs to, where the letter is about none;
-    `once` names what is said one time only.
+    `once` names what is said one time only; `line` is the command, for the trail.
     """
     speaker = talk.speaker
     facts = await _facts(talk, case)
@@ -45,7 +46,7 @@ async def answer(
             thread=[*(thread.thread if speaker.member else []), *draft.thread],
         )
     await outbox.write(talk.connection, draft, talk.house.settings.domain, talk.now, once)
-    await end(talk, case, outcome, line=context.get("understood", ""))
+    await end(talk, case, outcome, line)
 
 
 async def end(talk: Talk, case: Case | None, outcome: str, line: str = "") -> None:

@@ -1,17 +1,19 @@
 """The flow of a link that waited for a click: what the click permits, or the end of the waiting."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.facts import case_facts
 from inbound.cases.letters import reply_subject
-from inbound.commands.shape import Desk, Order, Speaker, Transcript
+from inbound.commands.shape import Command, Desk, Order, Speaker, Transcript
 from inbound.commands.table import COMMANDS
 from inbound.talk import signup
 from inbound.talk.orders import told
+from inbound.talk.speakers import speaker_of
 from store.engine import Step
-from store.errors import CommandRefused
+from store.errors import CommandRefused, Refusal
 from store.house import House
 from store.model import (
     Case,
@@ -45,10 +47,17 @@ async def act_on_click(house: House, confirmation_id: str) -> str:
             await confirmations.settle(connection, found.id, ConfirmationState.OVER)
             if found.kind is ConfirmationKind.SIGNUP and found.mail_id:
                 await mails.settle(connection, found.mail_id, MailState.DONE, "nobody clicked")
-                house.poke()
-                return found.mail_id
+        unwanted = await _unwanted_mail(connection, found)
     house.poke()
-    return ""
+    return unwanted
+
+
+async def _unwanted_mail(connection: AsyncConnection, found: Confirmation) -> str:
+    """A stranger's mail whose waiting has ended without a share; empty if there is none."""
+    if found.kind is not ConfirmationKind.SIGNUP or not found.mail_id:
+        return ""
+    mail = await mails.mail(connection, found.mail_id)
+    return mail.id if mail.state is MailState.DONE else ""
 
 
 async def _discard(house: House, mail_id: str) -> None:
@@ -60,7 +69,7 @@ async def _carry_out(house: House, connection: AsyncConnection, found: Confirmat
     now, order = house.clock.now(), Order(**found.context["order"])
     command = COMMANDS[order.verb]
     case = await cases.case(connection, found.case_id) if found.case_id else None
-    speaker = await _speaker(connection, found)
+    speaker = await _speaker(connection, found, case)
     lab = await labs.lab(connection, await _lab_id(connection, found, case))
     desk = Desk(house, connection, lab, speaker, now, case, found.id)
     await audit.record(
@@ -70,12 +79,10 @@ async def _carry_out(house: House, connection: AsyncConnection, found: Confirmat
         "click",
         lab_id=lab.id,
         case_id=found.case_id,
-        line=order.line,
+        line=order.trail,
     )
     try:
-        if not command.roles & speaker.roles:
-            raise CommandRefused("You may not say this any more, so nothing was done.")
-        transcript = await command.run(desk, order)
+        transcript = await _run(command, desk, order)
     except CommandRefused as refusal:
         transcript = Transcript([str(refusal)])
     if transcript.answered:
@@ -84,6 +91,13 @@ async def _carry_out(house: House, connection: AsyncConnection, found: Confirmat
     context = told(order, command, transcript, case, speaker)
     context["case"] = await case_facts(connection, case, now) if case and speaker.member else None
     await _write(house, connection, found, speaker, context)
+
+
+async def _run(command: Command, desk: Desk, order: Order) -> Transcript:
+    """Raises CommandRefused where nothing was done; the sentence says why."""
+    if not command.roles & desk.speaker.roles:
+        raise CommandRefused("You may not say this any more, so nothing was done.")
+    return await command.run(desk, order)
 
 
 async def _lab_id(connection: AsyncConnection, found: Confirmation, case: Case | None) -> str:
@@ -115,22 +129,13 @@ async def _write(
     await outbox.write(connection, draft, house.settings.domain, house.clock.now(), once)
 
 
-async def _speaker(connection: AsyncConnection, found: Confirmation) -> Speaker:
+async def _speaker(connection: AsyncConnection, found: Confirmation, case: Case | None) -> Speaker:
     """Who clicked, as they are now: rights may have ended since the mail."""
-    speaker = Speaker(found.address, "", Strength.SIGNED)
-    if found.member_id:
-        member = await labs.member(connection, found.member_id)
-        if member.disabled_at is None:
-            return Speaker(member.address, member.name, Strength.SIGNED, member)
-        return speaker
-    person = (
-        await access.reviewer_of(connection, found.case_id, found.address)
-        if found.case_id
-        else None
-    )
-    if person is None or person.revoked_at is not None:
-        return speaker
-    return Speaker(person.address, person.name, Strength.SIGNED, reviewer=person)
+    assert found.mail_id is not None
+    mail = await mails.mail(connection, found.mail_id)
+    speaker = replace(await speaker_of(connection, mail, case), strength=Strength.SIGNED)
+    disabled = speaker.member is not None and speaker.member.disabled_at is not None
+    return replace(speaker, member=None) if disabled else speaker
 
 
 async def _say_codes_are_on(house: House, connection: AsyncConnection, found: Confirmation) -> None:
@@ -155,6 +160,30 @@ async def _unlock(house: House, connection: AsyncConnection, found: Confirmation
     )
 
 
+async def _add_alias(house: House, connection: AsyncConnection, found: Confirmation) -> None:
+    """The new address has agreed; the member hears of it where they are registered."""
+    now, member = house.clock.now(), await _member(connection, found)
+    speaker = Speaker(member.address, member.name, Strength.SIGNED, member)
+    sentences = [f"You may write from {found.address} now. Answers go to {member.address}."]
+    try:
+        if member.disabled_at is not None:
+            raise CommandRefused("You may not say this any more, so nothing was done.")
+        await labs.add_alias(connection, member.id, found.address, now)
+    except Refusal as refusal:
+        sentences = [str(refusal)]
+    else:
+        await audit.record(
+            connection,
+            now,
+            member.address,
+            "address added",
+            lab_id=member.lab_id,
+            address=found.address,
+        )
+    context = {"heading": "One address more", "sentences": sentences, "case": None}
+    await _write(house, connection, found, speaker, context)
+
+
 async def _member(connection: AsyncConnection, found: Confirmation) -> Member:
     assert found.member_id is not None
     return await labs.member(connection, found.member_id)
@@ -165,4 +194,5 @@ _DOES = {
     ConfirmationKind.SIGNUP: signup.admit,
     ConfirmationKind.ENROL: _say_codes_are_on,
     ConfirmationKind.UNLOCK: _unlock,
+    ConfirmationKind.ALIAS: _add_alias,
 }

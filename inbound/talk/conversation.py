@@ -31,7 +31,7 @@ from inbound.talk.talk import Talk
 from store.clock import DAY
 from store.errors import CommandRefused
 from store.model import LIVE_CASES, Case, CaseState, MailState
-from store.records import labs, mails, outbox
+from store.records import access, labs, mails, outbox
 
 
 async def converse(talk: Talk, case: Case | None) -> None:
@@ -102,14 +102,18 @@ def _order_in_subject(contents: Contents, case: Case | None) -> Order | None:
     if case is not None:
         return order if f"#{case.public_id}" in order.cases else None
     named = any(name.startswith("#") for name in order.cases)
-    return order if named or not COMMANDS[order.verb].changes else None
+    return order if named or not _may_change(order) else None
 
 
 def _changes(*readings: Reading) -> bool:
     return any(
-        reading.said is Said.COMMAND and reading.order and COMMANDS[reading.order.verb].changes
+        reading.said is Said.COMMAND and reading.order and _may_change(reading.order)
         for reading in readings
     )
+
+
+def _may_change(order: Order) -> bool:
+    return order.verb not in COMMANDS or COMMANDS[order.verb].changes
 
 
 def _note_of(talk: Talk, reading: Reading) -> str:
@@ -138,11 +142,13 @@ async def _relay(talk: Talk, case: Case, note: str) -> None:
 
 async def _ask_back(talk: Talk, case: Case | None, reading: Reading) -> None:
     assert reading.order is not None
-    meant = reading.order.line if not reading.order.unknown else reading.order.verb
+    # Never the bare verb as an advice: “REVOKE kim” meant one person, REVOKE means all.
+    command = COMMANDS.get(reading.order.verb)
+    meant = f"{reading.order.verb} {command.arguments if command else ''}".strip()
     sentences = [
         f"You wrote “{reading.line[:200]}”. That is nearly a command, so nothing was done and it was"
         " passed on to nobody.",
-        f"If you meant the command, reply with “{meant}” alone on the first line.",
+        f"If you meant the command, write it alone on the first line, in this form: “{meant}”.",
     ]
     if case is not None:
         sentences.append("If it was a comment, begin it with COMMENT.")
@@ -165,7 +171,9 @@ async def _turn_away(talk: Talk, case: Case | None) -> None:
             "Your mail answers no letter that was sent to you, so nothing was done. Answer the letter"
             " itself, or ask whoever sent you the scans."
         )
-        await answer(talk, None, "no case", {"heading": "Not done", "sentences": [sentence]})
+        context = {"heading": "Not done", "sentences": [sentence]}
+        once = f"no case|{talk.mail.author}|{talk.now // DAY}"
+        await answer(talk, None, "no case", context, once=once)
         return
     owner = await labs.member(connection, case.owner_id)
     whom = " of ".join(part for part in (owner.name, owner.company) if part) or "the lab"
@@ -178,9 +186,15 @@ async def _turn_away(talk: Talk, case: Case | None) -> None:
         " nothing was done and nothing was shown. A letter was probably passed on. ADD and the"
         " address lets them look."
     )
+    once = f"somebody else|{case.id}"
+    if revoked := await access.reviewer_of(connection, case.id, talk.mail.author):
+        told = (
+            f"{revoked.address}, whose link is revoked, has written to this case. Nothing was done and"
+            f" nothing was passed on. RESEND {revoked.address} lets them in again."
+        )
+        once = f"somebody else|{case.id}|{revoked.id}"
     draft = await notice_letter(connection, case, "Somebody else replied", [told], talk.now)
-    domain = house.settings.domain
-    await outbox.write(connection, draft, domain, talk.now, once=f"somebody else|{case.id}")
+    await outbox.write(connection, draft, house.settings.domain, talk.now, once=once)
 
 
 # ---------------------------------------------------------------- the reviewer who was asked for
@@ -235,9 +249,19 @@ async def _help(talk: Talk, case: Case | None) -> None:
         "sentences": sentences,
         "commands": command_rows(talk.speaker.roles),
     }
-    hint = case is None and not talk.left_out
-    once = f"hint|{talk.speaker.address}|{talk.now // DAY}" if hint else ""
-    await answer(talk, case, "help", context, once=once)
+    await answer(talk, case, "help", context, once=_hint(talk) if case is None else "")
+
+
+def _hint(talk: Talk) -> str:
+    """The same advice once a day: a rule that forwards invoices brings a hundred PDFs.
+
+    Who names a reviewer has meant to share, and is answered each time.
+    """
+    if take_addresses(talk.contents.subject).reviewers:
+        return ""
+    # The end of a sentence says what to do; the file's name before it is another one each time.
+    advice = "|".join(sorted({sentence[-60:] for sentence in talk.left_out}))
+    return f"hint|{talk.speaker.address}|{talk.now // DAY}|{advice}"
 
 
 def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
@@ -250,18 +274,25 @@ def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
             "No scan was found in your mail. Attach STL, PLY, OBJ, or ZIP of these, and write the"
             " reviewer's address and the case number in the subject.",
         ]
+    return _why_nothing_in_thread(talk, case, new_mail)
+
+
+def _why_nothing_in_thread(talk: Talk, case: Case, new_mail: str) -> list[str]:
     if talk.has_scans:
         return [
             f"Scans in a reply are not added to a case, so nothing was done. Send them {new_mail}."
         ]
     if talk.left_out:
         return ["Files in a reply are not passed on, so nothing was done.", *talk.left_out]
-    if case.state is CaseState.WAITING:
-        return ["Reply with the reviewer's e-mail address on the first line."]
-    if case.state is CaseState.UNANSWERED:
-        return [
-            f"The day for an answer is over and your mail was destroyed. Send the scans {new_mail}."
-        ]
-    if case.state not in LIVE_CASES:
+    by_state = {
+        CaseState.WAITING: "Reply with the reviewer's e-mail address on the first line.",
+        CaseState.UNANSWERED: "The day for an answer is over and your mail was destroyed. Send the"
+        f" scans {new_mail}.",
+        CaseState.PREPARING: "The scans are being prepared, so nothing was done. Say it again in a"
+        " minute.",
+    }
+    if case.state in by_state:
+        return [by_state[case.state]]
+    if not case.is_open(talk.now):
         return ["This case has ended, so your words were passed on to nobody."]
     return ["Your reply says nothing that we could do or pass on."]

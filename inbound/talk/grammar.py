@@ -195,7 +195,7 @@ def _is_sure(head: _Head, order: Order, verbs: Collection[str]) -> bool:
     if head.verb in _ONLY_ADDRESSES:
         return bool(order.recipients) or any("@" in word for word in order.unknown)
     # Behind an argument stands a slip, to be told of; before it stands a sentence.
-    first = plain(head.rest).split()[0]
+    first = next(iter(plain(head.rest).split()), "")
     return "@" in first or not _with_arguments(head.verb, [first]).unknown
 
 
@@ -209,7 +209,9 @@ def _doubts(head: _Head, order: Order) -> bool:
         return False
     if head.rest and not head.apart:  # Chinese without a blank: "修改得很好" is praise
         return True
-    if order.verb == "CHANGES" and head.behind:
+    if order.verb == "CHANGES" and (
+        head.behind or _BETWEEN.sub("", head.rest, count=1) != head.rest
+    ):
         return False
     paragraph = order.text[:_LONGEST_SHOWN].partition("\n\n")[0]
     if not head.rest:  # "but" below an approval still takes it back; "not" further on need not
@@ -248,17 +250,17 @@ def _with_arguments(verb: str, words: list[str], leave_out: bool = False) -> Ord
             pass
         elif verb == "2FA" and on_or_off(bare) and not text:
             text = on_or_off(bare) or ""
-            word = text  # noqa: PLW2901
+            words = [text if one is word else one for one in words]
         elif _MARKS.fullmatch(bare) or _PUBLIC_ID.fullmatch(bare):
             order.cases.append(bare)
         elif bare:
             known = False
             order.unknown.append(bare)
         if known:
-            kept.append(word)
+            kept.append((verb == "2FA" and on_or_off(bare)) or word)
     if leave_out:
         order.unknown.clear()
-    line = " ".join([verb, *(kept if leave_out or verb == "2FA" else words)])
+    line = " ".join([verb, *(kept if leave_out else words)])
     return replace(order, line=line[:_LONGEST_SHOWN], days=days, text=text)
 
 

@@ -1,6 +1,7 @@
 """A command is carried out, or asked back: is it clear, is it theirs to say, and is it proved enough?"""
 
-from dataclasses import asdict
+import textwrap
+from dataclasses import asdict, replace
 from typing import Any
 
 from inbound.cases.letters import confirm_letter
@@ -15,34 +16,41 @@ from store.model import CONFIRM_LIFETIME, Case, ConfirmationKind
 from store.records import audit, cases, codes, confirmations, labs, outbox
 from store.tokens import MasterPurpose, derived_id
 
+_TELLS_OF_EACH = {"ADD", "ADDRESS"}  # they say of each address what is wrong with it
+_LONGEST_HEADING = 60
+
 
 async def carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
     """Raises CommandRefused where nothing was done; the sentence says why."""
-    command = COMMANDS[order.verb]
     speaker = talk.speaker
+    command = COMMANDS.get(order.verb)
+    if command is None:
+        raise CommandRefused(_not_alone(order, speaker))
     if not command.roles & speaker.roles:
         raise CommandRefused(_not_theirs(command, speaker))
     order = _with_code(talk, thread_case, order, command)
     case = await _case_of(talk, thread_case, order) if command.about_case else None
     _check_words(order, command)
-    desk = await desk_for(talk, case)
+    desk = await desk_for(talk, case, thread_case)
     way = way_of(command.weight, speaker.strength, has_codes=_has_codes(speaker))
     if way is Way.CLICK:
         await _ask_for_click(talk, desk, command, order, thread_case)
         return
     if way is Way.CODE:
+        await command.describe(desk, order)  # a code is not spent on what cannot be done anyway
         await _spend_code(talk, order)
     transcript = await command.run(desk, order)
     case = await cases.case(talk.connection, case.id) if case else None
     outcome = command.verb.lower()
     if transcript.answered:
-        await end(talk, case, outcome, order.line)
+        await end(talk, case, outcome, order.trail)
         return
-    await answer(talk, case, outcome, told(order, command, transcript, case, speaker), thread_case)
+    context = told(order, command, transcript, case, speaker)
+    await answer(talk, case, outcome, context, thread_case, line=order.trail)
 
 
-async def desk_for(talk: Talk, case: Case | None) -> Desk:
-    lab = await labs.lab(talk.connection, _lab_id(talk, case))
+async def desk_for(talk: Talk, case: Case | None, thread_case: Case | None) -> Desk:
+    lab = await labs.lab(talk.connection, _lab_id(talk, case or thread_case))
     return Desk(talk.house, talk.connection, lab, talk.speaker, talk.now, case, talk.mail.id)
 
 
@@ -69,11 +77,25 @@ def command_rows(roles: frozenset[Role]) -> list[dict[str, str]]:
     ]
 
 
+def _shown(line: str) -> str:
+    """A command as a heading: thirty addresses stand below it, each with a sentence."""
+    return textwrap.shorten(line, _LONGEST_HEADING, placeholder=" …")
+
+
+def _about(case: Case | None, command: Command, order: Order) -> list[str]:
+    """What a click permits, of a command that can be changed back."""
+    of = f"This is about {case.name} (#{case.public_id}). " if case else ""
+    words = textwrap.shorten(order.text, 400, placeholder=" …")
+    return [f"{of}{command.verb}: {command.help}", *([f"Your words: “{words}”"] if words else [])]
+
+
 # ---------------------------------------------------------------- is it clear
 
 
 def _check_words(order: Order, command: Command) -> None:
     unknown = list(order.unknown)
+    if command.verb in _TELLS_OF_EACH:
+        unknown = [word for word in unknown if "@" not in word]
     if "reviewer" not in command.arguments and "address" not in command.arguments:
         unknown += order.recipients
     if unknown:
@@ -120,6 +142,14 @@ def _lab_id(talk: Talk, case: Case | None) -> str:
     return talk.speaker.member.lab_id
 
 
+def _not_alone(order: Order, speaker: Speaker) -> str:
+    """Words that we know and that are no command: a code without one, and what is not built yet."""
+    own = ", ".join(sorted(verbs_of(speaker.roles)))
+    if order.verb == "CODE":
+        return "A code counts only below the command that needs it. Write both in one mail."
+    return f"{order.verb} cannot be done by mail yet, so nothing was done. You can say: {own}."
+
+
 def _not_theirs(command: Command, speaker: Speaker) -> str:
     own = ", ".join(sorted(verbs_of(speaker.roles)))
     whose = "the reviewers of a case" if Role.REVIEWER in command.roles else "the lab itself"
@@ -141,9 +171,11 @@ def _with_code(talk: Talk, thread_case: Case | None, order: Order, command: Comm
         return order
     digits = order.cases[0]
     is_code = len(digits) == 6 and digits.isascii() and digits.isdigit()
-    if not is_code or digits == thread_case.code:
+    # As typed: full-width digits read as plain ones in the order, and are no code (RFC 6238 5.2).
+    if not is_code or digits not in talk.contents.body or digits == thread_case.code:
         return order
-    return Order(**{**asdict(order), "cases": [], "code": digits})
+    line = " ".join(word for word in order.line.split() if digits not in word)
+    return replace(order, line=line, cases=[], code=digits)
 
 
 async def _spend_code(talk: Talk, order: Order) -> None:
@@ -163,7 +195,7 @@ async def _spend_code(talk: Talk, order: Order) -> None:
         await _offer_unlocking(talk)
         raise CommandRefused(
             "Codes are locked after too many wrong ones, so nothing was done. A letter with a link"
-            " that unlocks them is on its way to you."
+            " that unlocks them goes to you, one an hour."
         )
     if spent is codes.Spent.WRONG:
         raise CommandRefused(
@@ -207,13 +239,15 @@ async def _ask_for_click(
     talk: Talk, desk: Desk, command: Command, order: Order, thread_case: Case | None
 ) -> None:
     """Writes what waits for the click, and the letter with the link."""
-    sentences = await command.describe(desk, order)
+    sentences = await command.describe(desk, order) or _about(desk.case, command, order)
     speaker, case = talk.speaker, desk.case
     confirmation_id = derived_id("confirmation", talk.mail.id)
-    kind = command.click
+    # Where codes are on, a click alone must not set up others: only OFF comes so far.
+    has_codes = _has_codes(speaker)
+    kind = ConfirmationKind.COMMAND if has_codes else command.click
     context: dict[str, Any] = {
         "order": {**asdict(order), "code": ""},
-        "heading": order.line,
+        "heading": _shown(order.line),
         "sentences": sentences,
         "harm": command.weight is Weight.HARM,
         "as_reviewer": speaker.member is None,
@@ -239,12 +273,12 @@ async def _ask_for_click(
     draft = confirm_letter(
         speaker.address,
         speaker.name,
-        f"You wrote: {order.line}",
+        f"You wrote: {_shown(order.line)}",
         sentences,
         "Go on" if kind is ConfirmationKind.ENROL else "Look, then confirm",
         confirmation_id,
         talk.now + CONFIRM_LIFETIME,
-        subject=talk.contents.subject or order.line,
+        subject=talk.contents.subject or _shown(order.line),
         in_reply_to=talk.mail.message_id,
     )
     domain = talk.house.settings.domain
@@ -257,6 +291,6 @@ async def _ask_for_click(
         "click asked for",
         lab_id=desk.lab.id,
         case_id=case.id if case else None,
-        line=order.line,
+        line=order.trail,
     )
-    await end(talk, case or thread_case, "waits for a click", order.line)
+    await end(talk, case or thread_case, "waits for a click", order.trail)

@@ -3,7 +3,8 @@
 Anybody can write a delivery report; the token in the address that it came to says which letter it is
 about, and only who got that letter can know it. It counts while the letter is two weeks young and its
 case is open. A dead address is marked, and the owner told with the line that corrects it; full
-mailboxes and the rules of other servers mark nobody.
+mailboxes and the rules of other servers mark nobody. A complaint counts as long as the letter, for it
+is about letters and not about a case.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from store.model import (
     BOUNCE_LIFETIME,
     Case,
     Letter,
-    LetterState,
     Mail,
     MailState,
     Person,
@@ -70,6 +70,12 @@ def read_returned(opened: OpenedMail, contents: Contents, kind: Kind, sender: st
     return Returned(kind)
 
 
+async def is_about_ours(house: House, token: str) -> bool:
+    """Whether a letter of ours ever had this token."""
+    async with house.database.read() as connection:
+        return await outbox.by_bounce_token(connection, token) is not None
+
+
 async def take_returned(house: House, mail: Mail, said: Returned, token: str) -> None:
     """Does what a report asks for, if its token is alive; never answers it."""
     now = house.clock.now()
@@ -99,7 +105,8 @@ async def note_away(house: House, mail: Mail, case: Case, words: str) -> None:
     """An out-of-office reply that came into a case's thread: a line on the case, a note to the owner."""
     async with house.database.write() as connection:
         person = await access.reviewer_of(connection, case.id, mail.author)
-        if person is not None and case.is_open(house.clock.now()):
+        is_open = case.is_open(house.clock.now())
+        if person is not None and person.revoked_at is None and is_open:
             await _note_away(house, connection, case, person, words)
         await mails.settle(connection, mail.id, MailState.DONE, "auto-reply", case.id)
     house.poke()
@@ -107,24 +114,29 @@ async def note_away(house: House, mail: Mail, case: Case, words: str) -> None:
 
 async def _take(back: _Back, said: Returned) -> str:
     """Returns what became of it, for the trail."""
+    if not _is_young(back):
+        return f"letter came back late: {said.kind}"
+    if said.complaint and said.complaint.kind not in _NO_COMPLAINTS:
+        return await _take_complaint(back)
     if not _is_alive(back):
         return f"letter came back late: {said.kind}"
     if said.bounce:
         return await _take_bounce(back, said.bounce)
-    if said.complaint and said.complaint.kind not in _NO_COMPLAINTS:
-        return await _take_complaint(back)
     if said.away and back.case and back.person and back.person.kind is PersonKind.REVIEWER:
         await _note_away(back.house, back.connection, back.case, back.person, said.away)
         return "reviewer away"
     return f"returned: {said.kind}"
 
 
+def _is_young(back: _Back) -> bool:
+    """Whether this letter can still come back; one that the relay has never taken has no age."""
+    return back.now - (back.letter.sent_at or back.now) < BOUNCE_LIFETIME
+
+
 def _is_alive(back: _Back) -> bool:
-    """Whether this letter can still come back, and anybody still waits for what it was about."""
-    sent = back.letter.sent_at if back.letter.state is LetterState.SENT else back.now
-    fresh = back.now - (sent or back.now) < BOUNCE_LIFETIME
+    """Whether anybody still waits for what the letter was about."""
     revoked = back.person is not None and back.person.revoked_at is not None
-    return fresh and not revoked and (back.case is None or back.case.is_open(back.now))
+    return not revoked and (back.case is None or back.case.is_open(back.now))
 
 
 async def _take_bounce(back: _Back, bounce: Bounce) -> str:
@@ -141,7 +153,9 @@ async def _take_bounce(back: _Back, bounce: Bounce) -> str:
         why = bounce.reason or bounce.status
         await access.note_trouble(back.connection, back.person.id, why, back.now)
     heading = f"{back.person.address} could not be reached"
-    await _tell_owner(back, heading, _what_now(back.person, bounce), f"bounce|{back.letter.id}")
+    # A full mailbox may turn out to be a dead one: that is said too.
+    once = f"bounce|{back.letter.id}|{bounce.fate}"
+    await _tell_owner(back, heading, _what_now(back.person, bounce), once)
     return outcome
 
 
@@ -168,14 +182,17 @@ def _what_now(person: Person, bounce: Bounce) -> list[str]:
 
 
 async def _take_complaint(back: _Back) -> str:
-    """Somebody pressed "spam": this lab writes to them no more."""
+    """Somebody pressed "spam": this lab writes to them no more.
+
+    The owner of a case that is over is not bothered: they hear it with the next letter withheld.
+    """
     if back.case is None or back.person is None or back.person.kind is not PersonKind.REVIEWER:
         return "complaint"
     address = back.person.address
     fresh = await suppressions.suppress(
         back.connection, back.case.lab_id, address, Suppression.COMPLAINT, back.now
     )
-    if fresh:
+    if fresh and _is_alive(back):
         sentences = [
             f"{address} marked a letter of {back.case.name} as spam. Your lab's letters go there no"
             " more. The link works until the case ends; ask the person another way.",

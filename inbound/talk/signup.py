@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases.letters import confirm_letter
+from inbound.auth.dmarc import ascii_name
+from inbound.cases.letters import confirm_letter, reply_letter
 from inbound.mail.skeleton import Contents
-from store import consent
+from store.clock import DAY
 from store.house import House
 from store.model import SIGNUP_LIFETIME, Confirmation, ConfirmationKind, Mail, MailState
 from store.records import audit, confirmations, labs, mails, outbox
@@ -22,21 +23,22 @@ class Stranger:
     """Who has written, as letters and pages show them."""
 
     address: str  # with a punycode domain: letters that look alike must not deceive
-    domain: str
 
     @classmethod
     def of(cls, author: str) -> "Stranger":
         local, _, domain = author.rpartition("@")
-        try:
-            plain = domain if domain.isascii() else domain.encode("idna").decode()
-        except UnicodeError:
-            plain = domain
-        return cls(f"{local}@{plain}", plain)
+        plain = ascii_name(domain) or domain.encode("ascii", "backslashreplace").decode()
+        return cls(f"{local}@{plain}")
 
 
-async def ask(house: House, connection: AsyncConnection, mail: Mail, contents: Contents) -> None:
-    """Writes the one letter that a stranger gets, and lets their mail wait."""
+async def ask(
+    house: House, connection: AsyncConnection, mail: Mail, contents: Contents
+) -> MailState:
+    """Writes the one letter that a stranger gets, and lets their mail wait; returns its state."""
     now = house.clock.now()
+    if why := await _why_not(house, connection, mail):
+        await _turn_away(house, connection, mail, contents, why)
+        return MailState.DONE
     confirmation_id = derived_id("signup", mail.id)
     stranger = Stranger.of(mail.author)
     await confirmations.create(
@@ -55,10 +57,10 @@ async def ask(house: House, connection: AsyncConnection, mail: Mail, contents: C
         "",
         "Is this mail yours?",
         [
-            f"Scans were mailed from {stranger.address} to {house.settings.addressing.share()}. They"
-            " wait, sealed, and nobody has been told.",
-            "If you sent them, open the page below and agree; they are shared at once. If you did"
-            " not, do nothing: everything is destroyed after 24 hours.",
+            f"A mail from {stranger.address} came to {house.settings.addressing.share()}. It waits,"
+            " sealed, and nobody has been told.",
+            "If you sent it, open the page below and agree; its scans are shared at once. If you did"
+            " not, do nothing: it is destroyed after 24 hours.",
         ],
         "Open the page",
         confirmation_id,
@@ -71,6 +73,32 @@ async def ask(house: House, connection: AsyncConnection, mail: Mail, contents: C
     await outbox.write(connection, draft, domain, now, once=f"signup|{mail.id}")
     await audit.record(connection, now, mail.author, "sign-up asked for")
     await mails.settle(connection, mail.id, MailState.WAITING, "waits for sign-up")
+    return MailState.WAITING
+
+
+async def _why_not(house: House, connection: AsyncConnection, mail: Mail) -> str:
+    """Why a stranger's mail cannot wait; empty if it can."""
+    known = await labs.member_by_address(connection, mail.author)
+    if known and known.disabled_at is not None:
+        return f"{mail.author} may not share here any more. Ask {house.settings.operator}."
+    # The door looks too, but two mails that come at the same moment both pass it.
+    if mail.author in await mails.waiting_strangers(connection):
+        return (
+            "Your first mail waits for you: press the link in the letter that was sent to you. This"
+            " mail was not kept; send it again after that."
+        )
+    return ""
+
+
+async def _turn_away(
+    house: House, connection: AsyncConnection, mail: Mail, contents: Contents, why: str
+) -> None:
+    now = house.clock.now()
+    context = {"heading": "Not done", "sentences": [why], "case": None}
+    draft = reply_letter(mail, contents.subject, mail.author, "", "notice", context)
+    once = f"not waiting|{mail.author}|{now // DAY}"
+    await outbox.write(connection, draft, house.settings.domain, now, once=once)
+    await mails.settle(connection, mail.id, MailState.DONE, "stranger turned away")
 
 
 async def admit(house: House, connection: AsyncConnection, confirmation: Confirmation) -> None:
@@ -78,22 +106,20 @@ async def admit(house: House, connection: AsyncConnection, confirmation: Confirm
     now, context = house.clock.now(), confirmation.context
     assert confirmation.mail_id is not None
     address = labs.canonical(confirmation.address)
-    known = await labs.members_by_address(connection, {address})
-    if address not in known:
+    known = await labs.member_by_address(connection, address)
+    if known and known.disabled_at is not None:  # the operator's word counts, not the click's
+        await mails.settle(connection, confirmation.mail_id, MailState.DONE, "not let in")
+        return
+    if known is None:
         lab_id = await _lab_for(house, connection, address, context)
         name, company = str(context.get("name", "")), str(context.get("company", ""))
-        member = await labs.add_member(connection, lab_id, address, name, company, now)
-        await labs.record_consent(connection, member.id, consent.VERSION, address, now)
+        known = await labs.add_member(connection, lab_id, address, name, company, now)
+        agreed = str(context["consent"])
+        await labs.record_consent(connection, known.id, agreed, address, now)
         await audit.record(
-            connection,
-            now,
-            address,
-            "member signed up",
-            lab_id=lab_id,
-            consent=consent.VERSION,
+            connection, now, address, "member signed up", lab_id=lab_id, consent=agreed
         )
-    member_id = known[address].id if address in known else member.id
-    await mails.adopt(connection, confirmation.mail_id, member_id, now)
+    await mails.adopt(connection, confirmation.mail_id, known.id, now)
 
 
 async def _lab_for(
@@ -109,5 +135,10 @@ async def _lab_for(
         lab = await labs.find_lab(connection, domain)
         return (lab or await labs.add_lab(connection, domain, now)).id
     wished = str(context.get("company", "")) or address
-    taken = await labs.find_lab(connection, wished)
-    return (await labs.add_lab(connection, f"{wished} ({address})" if taken else wished, now)).id
+    # A lab that is called like a domain would become that domain's, were it named one day.
+    taken = await labs.find_lab(connection, wished) or "." in (ascii_name(wished) or "")
+    name = f"{wished} ({address})" if taken else wished
+    number = 2
+    while await labs.find_lab(connection, name):  # somebody may have called theirs so on purpose
+        name, number = f"{wished} ({address}, {number})", number + 1
+    return (await labs.add_lab(connection, name, now)).id

@@ -18,9 +18,9 @@ async def speaker_of(connection: AsyncConnection, mail: Mail, case: Case | None)
     speaker = Speaker(mail.author, "", mail.strength)
     if mail.member_id is not None:
         member = await labs.member(connection, mail.member_id)
-        speaker = replace(speaker, address=member.address, name=member.name)
+        # To another lab's case they are whoever that lab has asked, and are answered there.
         if case is None or case.lab_id == member.lab_id:
-            speaker = replace(speaker, member=member)
+            speaker = replace(speaker, address=member.address, name=member.name, member=member)
     person = await access.reviewer_of(connection, case.id, mail.author) if case else None
     if person is None or person.revoked_at is not None:
         return speaker

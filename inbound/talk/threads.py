@@ -20,21 +20,22 @@ _TAG = re.compile(r"\[#([0-9A-HJKMNP-TV-Z]{6,10})\]")
 async def case_answered(connection: AsyncConnection, mail: Mail, contents: Contents) -> Case | None:
     """The case of the letter that a mail answers, if its author is one of the case's people."""
     case = await _case_of_letter(connection, contents) or await _case_in_subject(
-        connection, mail, contents
+        connection, contents
     )
     return case if case and await _is_theirs(connection, mail, case) else None
 
 
 async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Case | None:
-    named = " ".join(contents.header(name)[:8_000] for name in ("in-reply-to", "references"))
-    ids = list(dict.fromkeys(_MESSAGE_ID.findall(named)))
-    letter = await outbox.by_message_ids(connection, ids[:1] + ids[1:][-_MOST:]) if ids else None
-    return await cases.case(connection, letter.case_id) if letter and letter.case_id else None
+    """What it answers counts before what that one answered: a thread may have touched other cases."""
+    for name in ("in-reply-to", "references"):
+        ids = _MESSAGE_ID.findall(contents.header(name)[:8_000])
+        letter = await outbox.by_message_ids(connection, ids[:1] + ids[1:][-_MOST:])
+        if letter is not None:
+            return await cases.case(connection, letter.case_id) if letter.case_id else None
+    return None
 
 
-async def _case_in_subject(
-    connection: AsyncConnection, mail: Mail, contents: Contents
-) -> Case | None:
+async def _case_in_subject(connection: AsyncConnection, contents: Contents) -> Case | None:
     """Only in an answer: "Re: … [#7F3KQ2]" is how our letters to reviewers are called."""
     found = _TAG.search(contents.subject[:500])
     if not found or not contents.header("in-reply-to"):

@@ -5,9 +5,10 @@ import re
 import click
 
 from scanpost.cli.run import in_house
+from store import consent
 from store.errors import Refusal
 from store.house import House
-from store.records import audit, labs
+from store.records import audit, codes, labs
 
 _ADDRESS = re.compile(r"[^\s@<>,;\"]+@[^\s@<>,;\"]+\.[^\s@<>,;\"]+")
 
@@ -42,6 +43,8 @@ def add(address: str, name: str, company: str, lab_name: str) -> None:
             member = await labs.add_member(
                 connection, lab.id, address, name, company or lab.name, now
             )
+            # Nobody asks them by mail: whoever adds a member answers for what they are told.
+            await labs.record_consent(connection, member.id, consent.VERSION, "operator", now)
             await audit.record(
                 connection,
                 now,
@@ -49,8 +52,12 @@ def add(address: str, name: str, company: str, lab_name: str) -> None:
                 "member added",
                 lab_id=lab.id,
                 member=member.address,
+                consent=consent.VERSION,
             )
         click.echo(f"{member.address} is now a member of {lab.name}.")
+        click.echo(f"\nYou answer for it that they know this (text of {consent.VERSION}):")
+        for sentence in consent.TEXT:
+            click.echo(f"  {sentence}")
 
     in_house(work)
 
@@ -87,5 +94,34 @@ def disable(address: str) -> None:
                 member=member.address,
             )
         click.echo(f"{member.address} can no longer send or command.")
+
+    in_house(work)
+
+
+@command.command("reset-codes")
+@click.argument("address")
+def reset_codes(address: str) -> None:
+    """Forget a member's codes (2FA): for who has lost phone and backup codes. Make sure it is them."""
+
+    async def work(house: House) -> None:
+        async with house.database.write() as connection:
+            member = await labs.member_by_address(connection, address)
+            if member is None:
+                raise Refusal(f"{address} is not a member. `scanpost account list` shows who is.")
+            if not member.has_codes:
+                raise Refusal(f"{member.address} has no codes to forget.")
+            await codes.forget(connection, member.id)
+            await audit.record(
+                connection,
+                house.clock.now(),
+                "operator",
+                "codes reset",
+                lab_id=member.lab_id,
+                member=member.address,
+            )
+        click.echo(
+            f"Codes of {member.address} are forgotten: a click on a link permits harm again."
+            " They set up new ones with 2FA ON."
+        )
 
     in_house(work)

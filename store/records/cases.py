@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import Gone
 from store.model import LIVE_CASES, Case, CaseState, Scan, ScanState, Version
-from store.records.schema import case_keys, cases, scans, versions
+from store.records.schema import case_keys, cases, people, scans, versions
 from store.tokens import derived_id, public_id
 
 
@@ -142,6 +142,8 @@ async def destroy_key(connection: AsyncConnection, case_id: str) -> None:
 async def forget_contents(connection: AsyncConnection, case_id: str) -> None:
     """Blanks what a destroyed case still said about its scans; its name stays, for the lab's lists."""
     await connection.execute(sa.update(cases).where(cases.c.id == case_id).values(note=""))
+    unsaid = {"away": "", "trouble": ""}
+    await connection.execute(sa.update(people).where(people.c.case_id == case_id).values(**unsaid))
     own = sa.select(versions.c.id).where(versions.c.case_id == case_id)
     blank = {"original_name": "", "problem": "", "report": None, "arch": None}
     await connection.execute(sa.update(scans).where(scans.c.version_id.in_(own)).values(**blank))

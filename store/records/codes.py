@@ -115,9 +115,9 @@ def _step_of(secret: str, code: str, now: int, spent: int) -> int | None:
         return None
     present, app = now // STEP, pyotp.TOTP(secret)
     found = None
-    for step in range(present - BEHIND, present + AHEAD + 1):
-        same = hmac.compare_digest(app.generate_otp(step), code)
-        found = step if same and step > spent else found
+    for step in range(max(spent + 1, present - BEHIND), present + AHEAD + 1):
+        if hmac.compare_digest(app.generate_otp(step), code):
+            found = step
     return found
 
 

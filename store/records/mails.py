@@ -128,10 +128,17 @@ async def drop_waiting(connection: AsyncConnection, case_id: str) -> str | None:
     return mail_id
 
 
-async def waiting_strangers(connection: AsyncConnection) -> dict[str, int]:
-    """Authors whose first mail waits for their click, with its size in bytes."""
+async def waiting_strangers(connection: AsyncConnection, *, unread: bool = False) -> dict[str, int]:
+    """Authors whose first mail waits for their click, with its size in bytes.
+
+    Args:
+        unread: those too whose mail was accepted and not looked at yet.
+    """
+    states = [MailState.WAITING, *([MailState.RECEIVED] if unread else [])]
     question = sa.select(mails.c.author, mails.c.size).where(
-        mails.c.member_id.is_(None), mails.c.state == MailState.WAITING
+        mails.c.member_id.is_(None),
+        mails.c.state.in_(states),
+        mails.c.strength != Strength.NONE.name,  # returned mail, and what is for the operator
     )
     return {row.author: row.size for row in await connection.execute(question)}
 
@@ -164,8 +171,9 @@ def _row(
     if same:
         before.setdefault(same, arrival.id)
     for address in arrival.recipients if arrival.signature else []:
-        first = first or signed.get((arrival.signature or "", address))
-        signed.setdefault((arrival.signature or "", address), arrival.id)
+        played = (arrival.signature or "", address.lower())  # "SHARE@" is no other address
+        first = first or signed.get(played)
+        signed.setdefault(played, arrival.id)
     return {
         **arrival.__dict__,
         "strength": arrival.strength.name,
@@ -206,7 +214,7 @@ async def _signed_mails(
         mails.c.signature.in_(signatures), mails.c.state != MailState.DEAD
     )
     rows = (await connection.execute(question)).all()
-    return {(row.signature, address): row.id for row in rows for address in row.recipients}
+    return {(row.signature, address.lower()): row.id for row in rows for address in row.recipients}
 
 
 def _sameness(

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Letter, LetterDraft, LetterState
+from store.model import UNASKED_LETTERS, Letter, LetterDraft, LetterState
 from store.records.schema import letters
 from store.tokens import derived_id, fingerprint, has_shape, new_id
 
@@ -77,12 +77,13 @@ async def passed(
     connection: AsyncConnection,
     *,
     since: int,
+    but: str,
     recipient: str = "",
     domain: str = "",
     kinds: Iterable[str] = (),
 ) -> int:
-    """How many letters since a moment have passed the gate: those that have their bounce token."""
-    which = [letters.c.created_at > since, letters.c.bounce_token.is_not(None)]
+    """How many letters but this one have passed the gate since a moment."""
+    which = [_passed_since(since), letters.c.id != but]
     if recipient:
         which.append(letters.c.recipient == recipient)
     if domain:
@@ -94,12 +95,12 @@ async def passed(
 
 
 async def subjects(
-    connection: AsyncConnection, since: int, recipient: str, kinds: Iterable[str]
+    connection: AsyncConnection, since: int, but: str, recipient: str, kinds: Iterable[str]
 ) -> list[str]:
-    """The subjects of letters that have passed the gate."""
+    """The subjects of letters to an address that have passed the gate, but for this one."""
     question = sa.select(letters.c.subject).where(
-        letters.c.created_at > since,
-        letters.c.bounce_token.is_not(None),
+        _passed_since(since),
+        letters.c.id != but,
         letters.c.recipient == recipient,
         letters.c.kind.in_(kinds),
     )
@@ -116,14 +117,14 @@ async def next_digest(
     connection: AsyncConnection, recipient: str, now: int, after: int, every: int
 ) -> int | None:
     """When the next digest to an address is due; None if one waits already."""
-    digests = sa.select(letters.c.state, letters.c.due_at, letters.c.created_at).where(
+    digests = sa.select(letters.c.state, letters.c.sent_at).where(
         letters.c.recipient == recipient, letters.c.kind == "digest"
     )
     rows = (await connection.execute(digests)).all()
     if any(row.state == LetterState.DUE for row in rows):
         return None
-    last = max((row.created_at for row in rows), default=now - every)
-    return max(now + after, last + after + every)
+    last = max((row.sent_at for row in rows if row.sent_at is not None), default=0)
+    return max(now + after, last + every)
 
 
 async def joined(connection: AsyncConnection, recipient: str) -> list[Letter]:
@@ -187,19 +188,33 @@ async def try_later(connection: AsyncConnection, letter_id: str, due_at: int, an
 
 
 async def withdraw_of_case(connection: AsyncConnection, case_id: str, now: int) -> None:
-    """Letters of a case that has ended must not go out with dead links."""
+    """Letters of a case that has ended must not go out with dead links; nor are their words kept for
+    a digest.
+    """
     await _withdraw(connection, letters.c.case_id == case_id, "the case ended", now)
 
 
 async def withdraw_of_person(connection: AsyncConnection, person_id: str, now: int) -> None:
     """Nor must those to somebody whose link was revoked while the relay put them off."""
-    to_person = sa.and_(letters.c.person_id == person_id, letters.c.kind == "share")
+    of_lab = letters.c.kind.in_(UNASKED_LETTERS)
+    to_person = sa.and_(letters.c.person_id == person_id, of_lab)
     await _withdraw(connection, to_person, "the link was revoked", now)
+
+
+def _passed_since(since: int) -> sa.ColumnElement[bool]:
+    """Letters get their bounce token at the gate; the relay has them since then, or is still asked.
+
+    When they were written says nothing: they may have waited for hours before they might go.
+    """
+    went = sa.or_(letters.c.sent_at > since, letters.c.due_at.is_not(None))
+    return sa.and_(letters.c.bounce_token.is_not(None), went)
 
 
 async def _withdraw(
     connection: AsyncConnection, which: sa.ColumnElement[bool], why: str, now: int
 ) -> None:
-    due = sa.select(letters.c.id).where(which, letters.c.state == LetterState.DUE)
+    joined = sa.and_(letters.c.state == LetterState.JOINED, letters.c.context.is_not(None))
+    waits = sa.or_(letters.c.state == LetterState.DUE, joined)
+    due = sa.select(letters.c.id).where(which, waits)
     for letter_id in (await connection.execute(due)).scalars().all():
         await settle(connection, letter_id, LetterState.WITHDRAWN, why, now)

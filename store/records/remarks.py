@@ -8,6 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.model import Remark, RemarkKind
 from store.records.schema import remarks
 
+# Two within a millisecond stay in the order in which they were written.
+_WRITTEN: sa.ColumnElement[int] = sa.literal_column("remarks.rowid")
+
 
 async def add(
     connection: AsyncConnection,
@@ -45,7 +48,7 @@ async def add(
 async def of_case(connection: AsyncConnection, case_id: str) -> list[Remark]:
     """Oldest first."""
     question = sa.select(remarks).where(remarks.c.case_id == case_id)
-    rows = (await connection.execute(question.order_by(remarks.c.at, remarks.c.id))).mappings()
+    rows = (await connection.execute(question.order_by(remarks.c.at, _WRITTEN))).mappings()
     return [Remark.of({**row, "kind": RemarkKind(row["kind"])}) for row in rows]
 
 
@@ -58,7 +61,7 @@ async def verdict_of(connection: AsyncConnection, person_id: str, version_id: st
             remarks.c.version_id == version_id,
             remarks.c.kind != RemarkKind.COMMENT,
         )
-        .order_by(remarks.c.at.desc(), remarks.c.id)
+        .order_by(remarks.c.at.desc(), _WRITTEN.desc())
     )
     row = (await connection.execute(question)).mappings().first()
     return Remark.of({**row, "kind": RemarkKind(row["kind"])}) if row else None

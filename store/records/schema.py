@@ -286,6 +286,7 @@ letters = sa.Table(
     _count("tries"),
     _text("answer"),
     *_work(),
+    sa.Index("ix_letters_recipient", "recipient", "sent_at"),  # the gate counts by it
 )
 
 audit = sa.Table(

@@ -10,9 +10,9 @@ import random
 import re
 from typing import Any
 
+from inbound.auth.verdict import Trust
 from inbound.door.dialogue import Dialogue, Hooks
 from inbound.door.lmtp import LmtpDialogue
-from inbound.auth.verdict import Trust
 from inbound.door.sink import MailSink
 from inbound.door.turnstile import Turnstile
 from store.errors import MailRefused

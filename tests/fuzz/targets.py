@@ -23,7 +23,7 @@ from inbound.mail.decoding import decoded
 from inbound.mail.parts import Part
 from inbound.mail.skeleton import read_contents
 from store.errors import MailRefused, Refusal
-from tests.fuzz import seeds
+from tests.fuzz import seeds, speaking
 from tests.fuzz.talk import check_talk
 from tests.test_auth_bodyhash import relaxed, simple
 from tests.test_auth_fields import reference as fields_reference
@@ -256,5 +256,35 @@ TARGETS = {
          b"Content-Transfer-Encoding: quoted-printable\r\n", b"Content-Transfer-Encoding: x-uuencode\r\n",
          b"Content-Disposition: attachment; filename=", b"filename*=utf-8''%C3", b"name*0*=", b"\r\n\r\n",
          b"=?utf-8?q?", b"?=", b"begin 644 a.stl\r\n", b"\r\n`\r\nend\r\n", b"=ybegin line=128 ", b"\0"],
+    ),
+    "verdict": Target(
+        speaking.check_verdict,
+        speaking.verdicts,
+        [b"anna@lab.example", b"lab.example", b"attacker.example", b"\r\nFrom: ", b"\r\n ", b"<", b">", b",",
+         b";", b"d=", b"d=lab.example;", b"i=@lab.example;", b"h=from:", b"h=from:to:date:subject;", b"l=0;",
+         b"s=s;", b"b=", b"bh=", b"c=simple/simple;", b"a=rsa-sha1;", b"DKIM-Signature: ", b"=?utf-8?q?",
+         b"Authentication-Results: scans.example; dmarc=pass header.from=lab.example\r\n", b"\0", b"\xff",
+         b"Received: from x by mx.relay.example\r\n", b"ARC-Seal: i=1; cv=none; d=trusted.example; ", b"("],
+    ),
+    "results": Target(
+        speaking.check_results,
+        speaking.results,
+        [b";", b"=", b"(", b")", b'"', b"\\", b" ", b"\r\n\t", b"pass", b"dmarc=pass", b"spf=", b"/1", b"@",
+         b"header.from=", b"smtp.mailfrom=", b"mx.relay.example", b"Received: by ", b"\xff", b"\0", b"none"],
+    ),
+    "said": Target(
+        speaking.check_said,
+        speaking.said,
+        [b"\n", b"\n\n", b" ", b"> ", b"REVOKE", b"DELETE", b"STATUS", b"EXTEND 7", b"CODE 123456", b"-- \n",
+         b"On Monday Kim wrote:\n", b"From: ", b"-----Original Message-----\n", b"[EXTERNAL] ", b"*", b"<div>",
+         "\u200b".encode(), "\uff32".encode(), "\u201c".encode(), "删除".encode(), b"CAUTION: ", b"\xff", b"@",
+         b"<blockquote>", b"</div>", b'style="display:none"', b"&#82;", b"ADD kim@clinic.example", b"C-1042"],
+    ),
+    "report": Target(
+        speaking.check_report,
+        speaking.reports,
+        [b"\r\n", b":", b";", b"Status: 5.1.1\r\n", b"Action: failed\r\n", b"Final-Recipient: rfc822; ", b"4.2.2",
+         b"Diagnostic-Code: smtp; 550 ", b"message/delivery-status", b"message/feedback-report", b"--", b"\xff",
+         b"Content-Transfer-Encoding: base64\r\n", b"X-Failed-Recipients: ", b"\r\n\r\n", b"5.7.1", b"\0", b"("],
     ),
 }  # fmt: skip

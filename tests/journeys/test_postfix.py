@@ -267,7 +267,7 @@ async def test_what_scanpost_refuses_comes_back_to_the_sender_with_its_sentence(
         assert bounce["X-Envelope-To"] == "bob@lab.example"
         report = " ".join(bounce.as_string().split())
         assert "bob@lab.example is not a member of a lab here." in report
-        assert f"ask operator@{DOMAIN} to add this one." in report
+        assert f"ask operator@{DOMAIN}." in report
         assert "Status: 5.7.1" in report
         await site.postfix.emptied()
         assert await site.rows(mails.c.id) == []

@@ -62,6 +62,7 @@ def _extend_letters() -> None:
         table.add_column(sa.Column("bounce_token", sa.Text(), nullable=True))
         table.add_column(_text("fate"))
         table.create_unique_constraint("uq_letters_bounce_token", ["bounce_token"])
+        table.create_index("ix_letters_recipient", ["recipient", "sent_at"])
 
 
 def _create_codes() -> None:
