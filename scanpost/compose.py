@@ -13,8 +13,8 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from inbound.cases.course import case_flow
 from inbound.auth.envelope import Mode
+from inbound.cases.course import case_flow
 from inbound.door.imap import ImapDoor
 from inbound.door.lmtp import LmtpDoor
 from inbound.door.receive import Receiver

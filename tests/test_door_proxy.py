@@ -14,8 +14,8 @@ from inbound.door import guarded, turnstile
 from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
 from store.house import House
-from tests.fakes import ANNA, DOMAIN
-from tests.test_door_smtp import MAIL, SHARE, Client, FakedTime, Listening
+from tests.fakes import DOMAIN
+from tests.test_door_smtp import MAIL, Client, FakedTime, Listening
 
 PROXY, UNLISTED = "127.0.0.1", "127.0.0.2"
 FRIEND, STRANGER = "192.0.2.7", "198.51.100.9"

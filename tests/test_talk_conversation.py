@@ -6,8 +6,8 @@ from email.message import EmailMessage
 import pytest
 import sqlalchemy as sa
 
-from inbound.cases.opening import case_id_of
 from inbound.auth.envelope import Envelope
+from inbound.cases.opening import case_id_of
 from inbound.door.receive import Receiver
 from inbound.flow import read_mail
 from inbound.scans.child import Children

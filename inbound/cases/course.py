@@ -60,6 +60,7 @@ async def send_receipt(house: House, case_id: str) -> None:
         await cases.forget_contents(connection, case_id)
         await remarks.forget(connection, case_id)
         await work.reschedule(connection, "case", case_id, None)
+    await house.database.truncate_log()  # what was blanked would still stand in it
     house.poke()
 
 

@@ -29,7 +29,7 @@ _DAY_WORDS = {"d", "day", "days", "tag", "tage", "tagen", "día", "días", "dia"
 _MARKS = re.compile(r"#?[\w][\w./#-]*\d[\w./-]*|#\w+|\d+")
 _PUBLIC_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{6,10}")
 _SIX = re.compile(r"[0-9]{6}")
-_CODE = re.compile(r"[0-9]{6}|[A-Za-z2-7]{5}-[A-Za-z2-7]{5}")
+_BACKUP = re.compile(r"[a-z2-7]{10}")
 _BEHIND_WORD = re.compile(r"[*_`~\"'“”’»)\],;.!?。，、！？：:]*")
 _BETWEEN = re.compile(r"\s*(?:[-–—:：]\s+)?")
 
@@ -338,9 +338,13 @@ def _code_below(below: list[str]) -> tuple[int, str]:
 
 
 def _usable(words: list[str]) -> str:
-    # Words are as they were typed: digits of other scripts are none.
-    word = words[0].strip(DECORATION) if len(words) == 1 else ""
-    return word.lower() if _CODE.fullmatch(word) else UNUSABLE_CODE
+    # Words are as they were typed: digits of other scripts are none. Apps show "123 456".
+    typed = "".join(word.strip(DECORATION) for word in words[:3])
+    joined = typed.replace("-", "").lower() if typed.isascii() else ""
+    if _SIX.fullmatch(joined):
+        return joined
+    told = "-" in typed or any(map(str.isdigit, typed))  # from an ordinary word of ten letters
+    return f"{joined[:5]}-{joined[5:]}" if told and _BACKUP.fullmatch(joined) else UNUSABLE_CODE
 
 
 def _reads_as_code(words: list[str]) -> bool:
