@@ -148,8 +148,10 @@ def _picture(house: House, key: bytes, case: Case, letter: Letter) -> bytes | No
 def _values(house: House, letter: Letter, wires: _Wires) -> dict[str, Any]:
     def mailto(command: str) -> str:
         """A link that opens a reply with the command in it (RFC 6068: %20 and %0D%0A, one body)."""
-        subject = quote(f"{command} #{wires.public_id}")
-        return f"mailto:{wires.reply_to}?subject={subject}&body={quote(command)}%0D%0A"
+        named = f"{command} #{wires.public_id}"
+        # Where no token stands in the address, the command itself must name its case.
+        said = command if house.settings.addressing.separator else named
+        return f"mailto:{wires.reply_to}?subject={quote(named)}&body={quote(said)}%0D%0A"
 
     settings = house.settings
     return {

@@ -8,6 +8,6 @@ TEXT = (
     "This service is for de-identified cases: no patient's name, number or date of birth may stand in"
     " a subject, a note, a file name or a file.",
     "Scans of teeth and jaws can identify a person all the same; share only what you may share.",
-    "Scans are kept sealed, shown to the people you name, and destroyed after 7 days or when you say"
-    " DELETE. A picture that was mailed stays in the mailboxes that got it.",
+    "Scans are kept sealed, shown to the people you name, and destroyed after 7 days, later if you say"
+    " EXTEND, at once if you say DELETE. A picture that was mailed stays in the mailboxes that got it.",
 )

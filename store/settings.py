@@ -146,7 +146,8 @@ class Settings(BaseSettings):
         "+",
         description=(
             "What stands between share and the token in the address of a reply. off: replies come"
-            " to share@DOMAIN, and the letter they answer says which case they mean."
+            " to share@DOMAIN, the letter they answer says which case they mean, and letters that come"
+            " back are not noticed."
         ),
     )
     master_key_file: Path | None = Field(

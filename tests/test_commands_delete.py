@@ -339,7 +339,7 @@ async def test_a_code_does_not_make_up_for_the_wrong_case(house: House, thread: 
 @pytest.mark.parametrize("word", ["Löschen bitte!", "DELETE?", "please delete this", "Deleted"])
 async def test_what_is_only_nearly_delete_asks_back(thread: Thread, word: str) -> None:
     [letter] = await thread.say(word)
-    assert (letter.kind, "nearly a command" in said(letter)) == ("notice", True)
+    assert (letter.kind, "not sure what you mean" in said(letter)) == ("notice", True)
 
 
 async def test_the_finder_of_a_forwarded_letter_deletes_nothing_and_the_owner_hears_once(

@@ -54,7 +54,7 @@ def commands_page() -> str:
             "",
             "Reply to any letter of a case with one of these on the first line. Small letters, bold, a"
             " full stop or your phone's signature do not matter; what stands below the first line does"
-            " not count, but for `CODE 123456`. In a new mail to `share@…`, name the case:"
+            " not count, but for `CODE 123456` and the words of APPROVE, CHANGES and COMMENT. In a new mail to `share@…`, name the case:"
             " `STATUS C-1042`.",
             "",
             "| you write | who may | weight | what happens | also |",

@@ -141,7 +141,7 @@ async def test_without_the_box_nothing_is_permitted(
     house: House, site: Site, asked: Letter, form: dict[str, str]
 ) -> None:
     status, text = await site.post(site.link_of(asked), **form)
-    assert (status, "Tick the box to go on: this cannot be undone." in text) == (400, True)
+    assert (status, "Tick the box to go on." in text) == (400, True)
     assert await state_of(house, asked) is ConfirmationState.WAITING
 
 
@@ -234,7 +234,7 @@ async def test_the_page_says_what_will_happen_and_tells_robots_and_caches_to_kee
         assert answer.headers["Referrer-Policy"] == "same-origin"
         assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
-    for said_there in ("DELETE", "C-1042 crown", KIM, "cannot be undone", "1 file"):
+    for said_there in ("DELETE", "C-1042 crown", KIM, "for good", "1 file"):
         assert said_there in text
     assert "<script" not in text
     assert "authenticator" not in text
@@ -399,7 +399,7 @@ async def test_the_letter_says_until_when_and_that_nothing_was_done(asked: Lette
     context = asked.context or {}
     assert context["heading"] == "You wrote: DELETE"
     assert "14:43 UTC" in context["until"]
-    assert "The links of these people die: kim@clinic.example." in said(asked)
+    assert "The links of these people will die: kim@clinic.example." in said(asked)
 
 
 async def test_the_links_of_letters_hold_the_configured_address(

@@ -152,7 +152,7 @@ def _answers(found: Confirmation, form: Form) -> tuple[str, dict[str, Any]]:
         names = {name: form.get(name, "") for name in _NAMES}
         return "", {**found.context, **names, "consent": consent.VERSION}
     if found.context.get("harm") and form.get("sure") != "yes":
-        return "Tick the box to go on: this cannot be undone.", {}
+        return "Tick the box to go on.", {}
     return "", found.context
 
 

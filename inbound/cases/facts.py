@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import in_words
 from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState
-from store.records import access, cases, remarks
+from store.records import access, cases, remarks, suppressions
 
 _ENDED = {
     CaseState.FAILED: "Nothing was shared.",
@@ -42,7 +42,14 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
             scan_facts(scan) for scan in scans if scan.state is ScanState.READY and scan.report
         ],
         "problems": problems(scans, version.left_out if version else []),
-        "reviewers": [person_facts(person, verdicts.get(person.id)) for person in reviewers],
+        "reviewers": [
+            person_facts(
+                person,
+                verdicts.get(person.id),
+                await suppressions.reason_for(connection, case.lab_id, person.address) is not None,
+            )
+            for person in reviewers
+        ],
     }
 
 
@@ -90,9 +97,9 @@ def problems(scans: list[Scan], left_out: list[str]) -> list[str]:
     return [f"{scan.original_name} {scan.problem}" for scan in refused] + left_out
 
 
-def person_facts(person: Person, verdict: Remark | None = None) -> dict[str, Any]:
+def person_facts(person: Person, verdict: Remark | None, stopped: bool) -> dict[str, Any]:
     said = [_VERDICTS[verdict.kind].format(in_words(verdict.at))] if verdict else []
-    sentence = "; ".join([*said, _seen(person), *_reached(person)])
+    sentence = "; ".join([*said, _seen(person), *_reached(person, stopped)])
     return {"address": person.address, "name": person.name, "sentence": sentence}
 
 
@@ -107,9 +114,9 @@ def _seen(person: Person) -> str:
     return f"looked {person.views} times, last on {in_words(person.last_view_at)}"
 
 
-def _reached(person: Person) -> list[str]:
+def _reached(person: Person, stopped: bool) -> list[str]:
     """Why they may not answer."""
-    found = []
+    found = ["wants no letters of your lab"] if stopped else []
     if person.trouble_at is not None:
         found.append(f"letters do not arrive ({person.trouble})")
     if person.away_at is not None:

@@ -37,7 +37,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
 async def describe(desk: Desk, order: Order) -> list[str]:
     case = desk.open_case()
     _, said = await _sorted_out(desk, order)
-    return [f"{case.name} (#{case.public_id}) is shared with more people:", *said]
+    return [f"{case.name} (#{case.public_id}) will be shared with more people:", *said]
 
 
 async def _sorted_out(desk: Desk, order: Order) -> tuple[list[str], list[str]]:

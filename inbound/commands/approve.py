@@ -6,8 +6,8 @@ from store.model import RemarkKind
 
 
 async def run(desk: Desk, order: Order) -> Transcript:
-    """Approves the version that you were sent; a note may follow."""
+    """Approves the version that you were sent; a note may follow behind a colon."""
     return await verdict.give(desk, RemarkKind.APPROVED, order.text)
 
 
-COMMAND = Command("APPROVE", "[note]", run, True, Weight.CHANGE, frozenset({Role.REVIEWER}))
+COMMAND = Command("APPROVE", "[: note]", run, True, Weight.CHANGE, frozenset({Role.REVIEWER}))

@@ -20,7 +20,7 @@ async def describe(desk: Desk, _order: Order) -> list[str]:
     if case.state is CaseState.WAITING:
         return [
             f"{case.name} (#{case.public_id}) is not shared: your mail with its scans, which waits for"
-            " the address of a reviewer, is destroyed at once and for good."
+            " the address of a reviewer, will be destroyed at once and for good."
         ]
     version = await cases.latest_version(desk.connection, case.id)
     scans = await cases.scans_of(desk.connection, version.id) if version else []
@@ -29,9 +29,9 @@ async def describe(desk: Desk, _order: Order) -> list[str]:
     them = "it" if len(scans) == 1 else "them"
     people = ", ".join(person.address for person in reviewers) or "nobody"
     return [
-        f"{case.name} (#{case.public_id}) is destroyed at once and for good: {files}, all that was made"
+        f"{case.name} (#{case.public_id}) will be destroyed at once and for good: {files}, all that was made"
         f" of {them}, all comments, and the key of the case.",
-        f"The links of these people die: {people}.",
+        f"The links of these people will die: {people}.",
     ]
 
 

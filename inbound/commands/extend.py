@@ -24,7 +24,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
         possible = max(0, (latest - case.expires_at) // DAY)
         raise CommandRefused(
             f"Links stay open for at most {MOST} days from today, and those of {case.short_name} are"
-            f" open until {in_words(case.expires_at)}: at most {possible} more days are possible."
+            f" open until {in_words(case.expires_at)}: {possible} more {'day is' if possible == 1 else 'days are'} possible."
         )
     await cases.set_times(
         desk.connection, case.id, expires_at=wished, due_at=wished - REMINDER_BEFORE_END

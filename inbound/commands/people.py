@@ -21,7 +21,7 @@ async def chosen(desk: Desk, case: Case, order: Order) -> list[Person]:
         known = ", ".join(by_address) or "nobody"
         raise CommandRefused(
             f"Not among the reviewers of {case.short_name}: {', '.join(strangers)}. They are: {known}."
-            " Nothing was changed. To share with somebody else, send the scans in a new mail."
+            " Nothing was changed. To share with somebody else, reply ADD and the address."
         )
     return [by_address[address] for address in dict.fromkeys(order.recipients)]
 

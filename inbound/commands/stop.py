@@ -15,8 +15,8 @@ async def run(desk: Desk, _order: Order) -> Transcript:
     ):
         return Transcript([f"{desk.lab.name} sends you no letters already."])
     sentence = (
-        f"{person.called} ({person.address}) asked for no more letters of {desk.lab.name}. None will"
-        " be sent. The link works until the case ends; you may pass it on yourself."
+        f"{person.address} asked for no more letters of {desk.lab.name}. None will be sent. Their link"
+        " works until the case ends; ask them another way."
     )
     draft = await notice_letter(desk.connection, case, "No more letters", [sentence], desk.now)
     domain = desk.house.settings.domain

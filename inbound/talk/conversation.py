@@ -33,6 +33,18 @@ from store.errors import CommandRefused
 from store.model import LIVE_CASES, Case, CaseState, MailState
 from store.records import access, labs, mails, outbox
 
+# Of verbs that more may stand behind. Never the bare verb: “REVOKE kim” meant one person, not all.
+_EXAMPLES = {
+    "EXTEND": "EXTEND 7",
+    "RESEND": "RESEND kim@clinic.example",
+    "REVOKE": "REVOKE kim@clinic.example",
+    "ADD": "ADD kim@clinic.example",
+    "ADDRESS": "ADDRESS anna@home.example",
+    "CHANGES": "CHANGES: the margin of 14",
+    "COMMENT": "COMMENT and your words",
+    "2FA": "2FA ON",
+}
+
 
 async def converse(talk: Talk, case: Case | None) -> None:
     """Does what the mail says and answers it.
@@ -57,7 +69,7 @@ async def _hear(talk: Talk, case: Case | None) -> None:
         await carry_out(talk, case, reading.order)
     elif case is not None and case.state is CaseState.WAITING and (named := _named(talk)):
         await _name(talk, case, named)
-    elif reading.said is Said.NEARLY and reading.order and not talk.left_out:
+    elif _is_unsure(talk, reading):
         await _ask_back(talk, case, reading)
     elif case is not None and talk.known and case.state in LIVE_CASES:
         await _say_already_here(talk, case)
@@ -68,6 +80,12 @@ async def _hear(talk: Talk, case: Case | None) -> None:
 
 
 # ---------------------------------------------------------------- what was said
+
+
+def _is_unsure(talk: Talk, reading: Reading) -> bool:
+    """Whether to ask what was meant; of a whole command further down it is known."""
+    nearly = reading.said is Said.NEARLY and reading.order is not None
+    return nearly and not talk.left_out and not find_order_below(talk.contents.body)
 
 
 def _reading_of(talk: Talk, case: Case | None) -> Reading:
@@ -136,24 +154,24 @@ async def _relay(talk: Talk, case: Case, note: str) -> None:
     if told:
         await end(talk, case, "comment")
         return
-    sentence = "No reviewer has a live link, so nobody was told. RESEND sends links anew."
+    sentence = "No reviewer could be told: their links are revoked, or they want no letters. STATUS shows it."
     await answer(talk, case, "comment", {"heading": "Kept", "sentences": [sentence]})
 
 
 async def _ask_back(talk: Talk, case: Case | None, reading: Reading) -> None:
     assert reading.order is not None
     # Never the bare verb as an advice: “REVOKE kim” meant one person, REVOKE means all.
-    command = COMMANDS.get(reading.order.verb)
-    meant = f"{reading.order.verb} {command.arguments if command else ''}".strip()
+    verb = reading.order.verb
+    meant = _EXAMPLES.get(verb, verb)
     sentences = [
-        f"You wrote “{reading.line[:200]}”. That is nearly a command, so nothing was done and it was"
-        " passed on to nobody.",
-        f"If you meant the command, write it alone on the first line, in this form: “{meant}”.",
+        f"You wrote “{reading.line[:200]}”. We are not sure what you mean, so nothing was done and it"
+        " was passed on to nobody.",
+        f"If you meant {verb}, reply with it alone on the first line, as in “{meant}”.",
     ]
     if case is not None:
-        sentences.append("If it was a comment, begin it with COMMENT.")
+        sentences.append("To send your words as a comment, begin them with COMMENT.")
     rows = command_rows(talk.speaker.roles)
-    context = {"heading": "Did you mean a command?", "sentences": sentences, "commands": rows}
+    context = {"heading": f"Did you mean {verb}?", "sentences": sentences, "commands": rows}
     await answer(talk, case, "asked back", context)
 
 
@@ -177,14 +195,18 @@ async def _turn_away(talk: Talk, case: Case | None) -> None:
         return
     owner = await labs.member(connection, case.owner_id)
     whom = " of ".join(part for part in (owner.name, owner.company) if part) or "the lab"
-    sentence = f"You are none of the people of this case, so nothing was done. Ask {whom}."
+    sentence = (
+        f"You are none of the people of this case, so nothing was done. Ask {whom}; or write from the"
+        " address that its letters came to."
+    )
     await answer(talk, None, "not theirs", {"heading": "Not done", "sentences": [sentence]})
     if not case.is_open(talk.now):
         return
     told = (
         f"{talk.mail.author} has written to an address of this case and is none of its people, so"
-        " nothing was done and nothing was shown. A letter was probably passed on. ADD and the"
-        " address lets them look."
+        " nothing was done and nothing was shown. A letter was probably passed on: “ADD"
+        f" {talk.mail.author}” lets them look. If that address is your own, “ADDRESS"
+        f" {talk.mail.author}” lets you write from it."
     )
     once = f"somebody else|{case.id}"
     if revoked := await access.reviewer_of(connection, case.id, talk.mail.author):

@@ -12,11 +12,18 @@ from enum import StrEnum
 from inbound.commands.shape import Order
 from inbound.mail.quotes import DECORATION, is_blank, own_lines, plain, typed_lines, visible
 from inbound.mail.text import tidy
-from inbound.talk.words import chinese_in, chinese_verb, is_hedged, meant_in, on_or_off, verb_of
+from inbound.talk.heads import LONGEST, LONGEST_SHOWN, Head, head_of
+from inbound.talk.words import (
+    chinese_in,
+    is_greeting,
+    is_hedged,
+    is_mere_praise,
+    is_wish,
+    meant_in,
+    on_or_off,
+)
 
 UNUSABLE_CODE = "unusable"  # no code has this shape: it was one that cannot be read
-_LONGEST = 4_000  # characters of a command: thirty addresses with their names
-_LONGEST_SHOWN = 1_000  # of a line that is kept and shown
 _ALONE = {"LIST", "HELP", "STOP"}  # "List of changes below" is a comment
 _WITH_TEXT = {"APPROVE", "CHANGES", "COMMENT"}
 _WITH_ADDRESSES = {"ADD", "RESEND", "REVOKE", "ADDRESS"}
@@ -24,13 +31,12 @@ _ONLY_ADDRESSES = {"ADD", "ADDRESS"}  # "Add 14" is a wish for a tooth
 _ONLY_SHOWS = {"STATUS", "LIST", "HELP", "CODE"}  # "Status?" asks for it, "Revoke?" is not sure
 _NEEDS_CODE = {"DELETE", "ADD", "EXPORT", "CLOSE", "ADDRESS", "2FA"}
 _ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+\.[^\s<>@,;]+")
-_DAYS = re.compile(r"([+-]?\d{1,6})\s*(?:d|days?|tage?n?|días?|dias?|天|日)?", re.IGNORECASE)
+_DAYS = re.compile(r"([+-]?\d{1,9})\s*(?:d|days?|tage?n?|días?|dias?|天|日)?", re.IGNORECASE)
 _DAY_WORDS = {"d", "day", "days", "tag", "tage", "tagen", "día", "días", "dia", "dias", "天", "日"}
 _MARKS = re.compile(r"#?[\w][\w./#-]*\d[\w./-]*|#\w+|\d+")
 _PUBLIC_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{6,10}")
 _SIX = re.compile(r"[0-9]{6}")
 _BACKUP = re.compile(r"[a-z2-7]{10}")
-_BEHIND_WORD = re.compile(r"[*_`~\"'“”’»)\],;.!?。，、！？：:]*")
 _BETWEEN = re.compile(r"\s*(?:[-–—:：]\s+)?")
 
 
@@ -48,16 +54,6 @@ class Reading:
     line: str = ""  # the first line as it was read, without a code
 
 
-@dataclass(frozen=True)
-class _Head:
-    """A line that begins with a verb."""
-
-    verb: str
-    behind: str  # punctuation that touches the verb
-    rest: str  # the line behind it, as it was typed
-    apart: bool  # whether a blank or punctuation stands between the two
-
-
 def read_reply(text: str, verbs: Collection[str]) -> Reading:
     """What a mail's body says to us.
 
@@ -70,23 +66,28 @@ def read_reply(text: str, verbs: Collection[str]) -> Reading:
     if not lines:
         return Reading(Said.NOTHING)
     line, below = visible(lines[0]), lines[1:]
-    head = _head(line)
+    head = head_of(line)
     order = _order_of(head, below) if head else None
     if head and order and _is_sure(head, order, verbs):
         return Reading(Said.COMMAND, order, _without_code(line, order))
     meant = _meant(line, head, below, verbs)
+    # Behind a greeting nothing acts, but "Hi, revoke Kim please" must not be mailed to Kim.
+    more = [one for one in below if not is_blank(one)]
+    if meant is None and more and is_greeting(line):
+        line = visible(more[0])
+        meant = _meant(line, head_of(line), more[1:], verbs)
     return Reading(Said.NEARLY if meant else Said.NOTE, meant, _without_code(line, meant))
 
 
 def first_line(text: str) -> str:
     """The first line that was typed, in plain letters."""
     lines = typed_lines(text, _is_command)
-    return plain(lines[0][:_LONGEST]) if lines else ""
+    return plain(lines[0][:LONGEST]) if lines else ""
 
 
 def read_order(line: str, verbs: Collection[str] | None = None) -> Order | None:
     """The command that one line begins with, or None; what is not understood stays in `unknown`."""
-    head = _head(visible(line))
+    head = head_of(visible(line))
     order = _order_of(head, []) if head else None
     return order if order and (verbs is None or order.verb in verbs) else None
 
@@ -126,36 +127,11 @@ def _letters_of(text: str) -> str:
     return "".join(filter(str.isalnum, text[:400].casefold()))
 
 
-# ---------------------------------------------------------------- the head of a line
-
-
-def _head(line: str) -> _Head | None:
-    """The verb that a visible line begins with: a whole word, or before a colon, or Chinese."""
-    begun = line[:_LONGEST_SHOWN].lstrip(DECORATION + " ") + line[_LONGEST_SHOWN:]
-    word, _, rest = begun.partition(" ")
-    if line.startswith((">", "＞")) or len(word) > _LONGEST:
-        return None
-    letters = plain(word)
-    bare = letters.rstrip(DECORATION)
-    if verb := verb_of(bare):
-        return _Head(verb, letters[len(bare) :], rest, apart=True)
-    before, colon, after = word.replace("：", ":").partition(":")
-    if colon and (verb := verb_of(plain(before).rstrip(DECORATION))):
-        return _Head(verb, ":", f"{after} {rest}".strip(), apart=True)
-    if chinese := chinese_verb(begun[:8]):
-        verb, written = chinese
-        rest = begun[len(written) :]
-        behind = _BEHIND_WORD.match(rest)
-        assert behind is not None
-        return _Head(verb, plain(behind[0]), rest[behind.end() :].strip(), apart=bool(behind[0]))
-    return None
-
-
-def _order_of(head: _Head, below: list[str]) -> Order | None:
+def _order_of(head: Head, below: list[str]) -> Order | None:
     """The order of a line and, where it goes on there, of those below; None if too much is said."""
     if head.verb in _WITH_TEXT:
         return _with_text(head, below)
-    if len(head.rest) > _LONGEST:
+    if len(head.rest) > LONGEST:
         return None
     rest, code = _split_code(head)
     if rest and head.verb in _ALONE:
@@ -169,12 +145,12 @@ def _order_of(head: _Head, below: list[str]) -> Order | None:
 
 
 def _is_command(line: str) -> bool:
-    head = _head(visible(line))
+    head = head_of(visible(line))
     order = _order_of(head, []) if head else None
     return bool(head and order and _is_whole(head, order))
 
 
-def _is_whole(head: _Head, order: Order) -> bool:
+def _is_whole(head: Head, order: Order) -> bool:
     """Whether there is nothing in a line but what its verb takes."""
     if order.unknown or _doubts(head, order):
         return False
@@ -183,7 +159,7 @@ def _is_whole(head: _Head, order: Order) -> bool:
     return head.verb not in _ONLY_ADDRESSES or bool(order.recipients) or not head.rest
 
 
-def _is_sure(head: _Head, order: Order, verbs: Collection[str]) -> bool:
+def _is_sure(head: Head, order: Order, verbs: Collection[str]) -> bool:
     """Whether a line that begins with a verb is a command, or is only nearly one."""
     # Of others only what is whole: to a dentist "Changes to 14" is what it is in any letter.
     if order.verb not in verbs or _is_whole(head, order):
@@ -199,7 +175,7 @@ def _is_sure(head: _Head, order: Order, verbs: Collection[str]) -> bool:
     return "@" in first or not _with_arguments(head.verb, [first]).unknown
 
 
-def _doubts(head: _Head, order: Order) -> bool:
+def _doubts(head: Head, order: Order) -> bool:
     """Whether somebody wonders, or sets a condition, or writes a sentence that begins like this."""
     ends = head.behind if head.verb in _WITH_TEXT else f"{head.behind} {plain(head.rest[-20:])}"
     asks = "?" in ends[len(ends.rstrip(DECORATION)) :] or "?" in head.behind
@@ -213,23 +189,35 @@ def _doubts(head: _Head, order: Order) -> bool:
         head.behind or _BETWEEN.sub("", head.rest, count=1) != head.rest
     ):
         return False
-    paragraph = order.text[:_LONGEST_SHOWN].partition("\n\n")[0]
-    if not head.rest:  # "but" below an approval still takes it back; "not" further on need not
-        paragraph = " ".join(paragraph.split()[:1]) if order.verb == "APPROVE" else ""
-    return is_hedged(order.verb, plain(paragraph))
+    paragraph = order.text[:LONGEST_SHOWN].partition("\n\n")[0]
+    if order.verb == "APPROVE":
+        return _takes_back(head, order.text[:LONGEST_SHOWN], paragraph)
+    return bool(head.rest) and is_hedged(order.verb, plain(paragraph))
+
+
+def _takes_back(head: Head, text: str, paragraph: str) -> bool:
+    """Whether what stands behind APPROVE makes it none: somebody mills a crown because of it."""
+    first = plain(_BETWEEN.sub("", head.rest, count=1))
+    said_on_purpose = head.behind == ":" or first != plain(head.rest)
+    if head.rest and is_hedged("APPROVE", plain(paragraph)):
+        return True
+    if head.rest and not said_on_purpose and not is_mere_praise(first):
+        return True
+    below = plain(text[len(first) :]) if head.rest else plain(text)
+    return is_hedged("APPROVE", " ".join(below.split()[:1])) or is_wish(below)
 
 
 # ---------------------------------------------------------------- what stands behind a verb
 
 
-def _with_text(head: _Head, below: list[str]) -> Order:
+def _with_text(head: Head, below: list[str]) -> Order:
     first = _BETWEEN.sub("", head.rest, count=1)
     place, code = _code_below(below)
     # "Code of the crown: A2" belongs to the text.
     if code == UNUSABLE_CODE:
         place, code = -1, ""
     below = [line for index, line in enumerate(below) if index != place]
-    line = f"{head.verb} {plain(first[:_LONGEST_SHOWN])}".strip()
+    line = f"{head.verb} {plain(first[:LONGEST_SHOWN])}".strip()
     return Order(head.verb, line, code=code, text=tidy("\n".join([first, *below])))
 
 
@@ -261,7 +249,7 @@ def _with_arguments(verb: str, words: list[str], leave_out: bool = False) -> Ord
     if leave_out:
         order.unknown.clear()
     line = " ".join([verb, *(kept if leave_out else words)])
-    return replace(order, line=line[:_LONGEST_SHOWN], days=days, text=text)
+    return replace(order, line=line[:LONGEST_SHOWN], days=days, text=text)
 
 
 def _take_addresses(word: str, order: Order) -> bool:
@@ -300,19 +288,19 @@ def _more_addresses(first: str, below: list[str]) -> list[str]:
         if not line or not all("@" in word for word in words if word.strip()):
             break
         more.append(line)
-    return more if sum(map(len, more)) <= _LONGEST else []
+    return more if sum(map(len, more)) <= LONGEST else []
 
 
 # ---------------------------------------------------------------- codes
 
 
-def _split_code(head: _Head) -> tuple[str, str]:
+def _split_code(head: Head) -> tuple[str, str]:
     """What stands behind a verb without the code at its end, and the code as it was typed."""
     words = head.rest.split()
     if head.verb == "CODE":
         return ("", _usable(words)) if _reads_as_code(words) else (head.rest, "")
     for index, word in enumerate(words):
-        inner = _head(word)
+        inner = head_of(word)
         if inner and inner.verb == "CODE":
             after = [*inner.rest.split(), *words[index + 1 :]]
             return " ".join(words[:index]), _usable(after)
@@ -329,7 +317,7 @@ def _code_below(below: list[str]) -> tuple[int, str]:
     for place, line in enumerate(below):
         if is_blank(line):
             continue
-        head = _head(visible(line))
+        head = head_of(visible(line))
         words = head.rest.split() if head else []
         if head and head.verb == "CODE" and len(words) < 3:
             return place, _usable(words)
@@ -353,31 +341,31 @@ def _reads_as_code(words: list[str]) -> bool:
 
 def _without_code(line: str, order: Order | None) -> str:
     """A line as it is shown: a code that was not spent is a secret."""
-    words = line[:_LONGEST].split()
+    words = line[:LONGEST].split()
     for index in range(max(1, len(words) - 3), len(words)):
-        inner = _head(words[index])
+        inner = head_of(words[index])
         if order and order.verb not in _WITH_TEXT and inner and inner.verb == "CODE":
             words = words[:index]
             break
     bare = order and order.verb in _NEEDS_CODE and words[-1].strip(DECORATION) not in order.cases
     if len(words) > 1 and bare and _SIX.fullmatch(words[-1].strip(DECORATION)):
         words.pop()
-    return plain(" ".join(words))[:_LONGEST_SHOWN]
+    return plain(" ".join(words))[:LONGEST_SHOWN]
 
 
 # ---------------------------------------------------------------- nearly a command
 
 
-def _meant(line: str, head: _Head | None, below: list[str], verbs: Collection[str]) -> Order | None:
+def _meant(line: str, head: Head | None, below: list[str], verbs: Collection[str]) -> Order | None:
     """The order that a line which is none may have been meant as."""
     found = (head.verb, plain(head.rest).split()) if head and head.verb in verbs else None
-    found = found or _verb_within(plain(line[:_LONGEST_SHOWN]), len(line), verbs)
+    found = found or _verb_within(plain(line[:LONGEST_SHOWN]), len(line), verbs)
     if found is None:
         return None
     verb, words = found
     if verb in _WITH_TEXT:
         return Order(verb, verb, text=tidy("\n".join([line, *below])))
-    rest, _ = _split_code(_Head(verb, "", " ".join(words), apart=True))
+    rest, _ = _split_code(Head(verb, "", " ".join(words), apart=True))
     return _with_arguments(verb, [] if verb in _ALONE else rest.split(), leave_out=True)
 
 

@@ -197,6 +197,11 @@ async def _spend_code(talk: Talk, order: Order) -> None:
             "Codes are locked after too many wrong ones, so nothing was done. A letter with a link"
             " that unlocks them goes to you, one an hour."
         )
+    if code == UNUSABLE_CODE:
+        raise CommandRefused(
+            f"A code is six plain digits, so nothing was done. Write “{order.line}” once more, and below"
+            " it “CODE” and the digits that your app shows."
+        )
     if spent is codes.Spent.WRONG:
         raise CommandRefused(
             f"This code does not count, so nothing was done: each counts once, for five minutes."

@@ -216,7 +216,7 @@ async def _note_away(
     if not await access.note_away(connection, person.id, words, now):
         return
     sentences = [
-        f"An automatic reply came from {person.called} ({person.address}):",
+        f"An automatic reply came from {person.address}:",
         f"“{words}”",
         f"The links end on {in_words(case.expires_at)}; EXTEND keeps them open longer.",
     ]

@@ -25,7 +25,7 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "HELP": ("AYUDA", "HILFE", "帮助", "幫助"),
     "APPROVE": ("APROBAR", "FREIGEBEN", "GENEHMIGEN", "批准", "核准"),
     "CHANGES": ("CAMBIOS", "ÄNDERUNGEN", "修改"),
-    "STOP": ("PARAR", "STOPP", "停止"),
+    "STOP": ("UNSUBSCRIBE", "PARAR", "STOPP", "ABBESTELLEN", "停止", "退订", "退訂"),
     "COMMENT": ("COMENTARIO", "COMENTAR", "KOMMENTAR", "留言", "评论", "評論"),
     "ADD": ("AÑADIR", "AGREGAR", "HINZUFÜGEN", "添加"),
     "EXPORT": ("EXPORTAR", "EXPORTIEREN", "导出", "匯出"),
@@ -76,6 +76,31 @@ _BUT = _words(
     " nicht kein keine keinen erst außer bis si cuando pero salvo excepto hasta todavía nunca solo"
     " sólo"
 )
+# What somebody wishes who approves: below the line, where signatures stand too.
+_WISH = _words(
+    "please first before then redo correct fix change changes shorten bitte zuerst vorher danach noch ändern"
+    " änderung favor primero antes luego cambiar cambio cambios corregir"
+)
+_WISH_CHINESE = re.compile("请|再|改|先")
+# What may stand behind an approval without a colon: it adds nothing to it.
+_PRAISE = _words(
+    "thanks thank thx you so very much many nice great good perfect excellent fine ok okay yes well done"
+    " work job looks look it this is are all super lovely beautiful love best regards danke vielen dank"
+    " sehr gut prima toll passt alles schön bestens ja perfekt grüße mfg gracias muchas perfecto"
+    " excelente bien muy todo está sí saludos"
+)
+_THANKS = _words("thanks thank thx danke dank gracias")
+_PRAISE_CHINESE = re.compile(
+    "谢谢|謝謝|感谢|很好|非常好|非常|可以|好的|好|没问题|完美|了|的|，|。|！"
+)
+_NAMES = 2  # words behind a thank-you: "thanks Anna"
+_LONGEST_GREETING = 60
+_GREETING = re.compile(
+    r"\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|hallo|liebe[rs]?|moin|servus"
+    r"|guten (?:tag|morgen|abend)|sehr geehrte[rs]?|hola|buen[oa]s|estimad[oa]s?|querid[oa]s?)\b"
+    r"|您好|你好|尊敬的)",
+    re.IGNORECASE,
+)
 _BUT_CHINESE = re.compile("如果|若|只|除非|但|不|未|没|吗|等")
 _SENTENCE = _words(
     "look looks are is was were seem seems have has had will would can could should done made accepted"
@@ -97,10 +122,30 @@ def on_or_off(word: str) -> str | None:
 
 def is_hedged(verb: str, text: str) -> bool:
     """Whether the text behind APPROVE or CHANGES may take the verb back."""
-    words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
+    words = _words_in(text)
     if verb == "APPROVE":
         return bool(_BUT.intersection(words) or _BUT_CHINESE.search(text))
     return verb == "CHANGES" and bool(_SENTENCE.intersection(words[:1]))
+
+
+def is_greeting(line: str) -> bool:
+    return len(line) <= _LONGEST_GREETING and _GREETING.match(line) is not None
+
+
+def is_mere_praise(text: str) -> bool:
+    """Whether words behind APPROVE add nothing to it; anything else may be a condition."""
+    words = _words_in(_PRAISE_CHINESE.sub(" ", text))
+    other = [word for word in words if word not in _PRAISE]
+    return not other or (len(other) <= _NAMES and bool(_THANKS.intersection(words)))
+
+
+def is_wish(text: str) -> bool:
+    """Whether words below an approval ask for something first."""
+    return bool(_WISH.intersection(_words_in(text)) or _WISH_CHINESE.search(text))
+
+
+def _words_in(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
 
 
 def chinese_verb(line: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from scanpost.cli.run import in_house
 from store import consent
 from store.errors import Refusal
 from store.house import House
-from store.records import audit, codes, labs
+from store.records import audit, codes, labs, suppressions
 
 _ADDRESS = re.compile(r"[^\s@<>,;\"]+@[^\s@<>,;\"]+\.[^\s@<>,;\"]+")
 
@@ -68,10 +68,11 @@ def list_() -> None:
 
     async def work(house: House) -> None:
         async with house.database.read() as connection:
-            members = await labs.all_members(connection)
-        for lab, member in members:
-            disabled = "  (disabled)" if member.disabled_at is not None else ""
-            click.echo(f"{lab.name}: {member.address}  {member.name}{disabled}")
+            for lab, member in await labs.all_members(connection):
+                other = await labs.aliases_of(connection, member.id)
+                also = f"  (also {', '.join(other)})" if other else ""
+                disabled = "  (disabled)" if member.disabled_at is not None else ""
+                click.echo(f"{lab.name}: {member.address}  {member.name}{also}{disabled}")
 
     in_house(work)
 
@@ -123,5 +124,53 @@ def reset_codes(address: str) -> None:
             f"Codes of {member.address} are forgotten: a click on a link permits harm again."
             " They set up new ones with 2FA ON."
         )
+
+    in_house(work)
+
+
+@command.command("forget-address")
+@click.argument("address")
+def forget_address(address: str) -> None:
+    """Take back another address of a member, which ADDRESS has let in."""
+
+    async def work(house: House) -> None:
+        async with house.database.write() as connection:
+            member = await labs.drop_alias(connection, address)
+            await audit.record(
+                connection,
+                house.clock.now(),
+                "operator",
+                "address taken back",
+                lab_id=member.lab_id,
+                member=member.address,
+                address=address,
+            )
+        click.echo(f"{address} no longer counts as {member.address}.")
+
+    in_house(work)
+
+
+@command.command("allow-letters")
+@click.argument("lab_name", metavar="LAB")
+@click.argument("address")
+def allow_letters(lab_name: str, address: str) -> None:
+    """Let a lab write to somebody again who said STOP or marked a letter as spam, and asks for it."""
+
+    async def work(house: House) -> None:
+        async with house.database.write() as connection:
+            lab = await labs.find_lab(connection, lab_name)
+            if lab is None:
+                raise Refusal(f"There is no lab named {lab_name}. `scanpost lab list` shows them.")
+            if not await suppressions.lift(connection, lab.id, address):
+                raise Refusal(f"Nothing stands against letters of {lab.name} to {address}.")
+            await audit.record(
+                connection,
+                house.clock.now(),
+                "operator",
+                "letters allowed",
+                lab_id=lab.id,
+                address=address,
+            )
+        click.echo(f"{lab.name} may write to {address} again.")
 
     in_house(work)

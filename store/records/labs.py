@@ -79,10 +79,25 @@ async def add_alias(connection: AsyncConnection, member_id: str, address: str, n
     )
 
 
+async def drop_alias(connection: AsyncConnection, address: str) -> Member:
+    """Takes back an address from which a member may write besides. Raises Refusal when it is none."""
+    address = canonical(address)
+    found = await member_by_address(connection, address)
+    if found is None or found.address == address:
+        raise Refusal(f"{address} is nobody's other address. `scanpost account list` shows them.")
+    await connection.execute(sa.delete(aliases).where(aliases.c.address == address))
+    return found
+
+
+async def aliases_of(connection: AsyncConnection, member_id: str) -> list[str]:
+    question = sa.select(aliases.c.address).where(aliases.c.member_id == member_id)
+    return list((await connection.execute(question.order_by(aliases.c.address))).scalars())
+
+
 async def disable_member(connection: AsyncConnection, address: str, now: int) -> Member:
     """Raises Refusal when nobody has that address."""
     found = await member_by_address(connection, address)
-    if found is None:
+    if found is None or found.address != canonical(address):
         raise Refusal(f"{address} is not a member. `scanpost account list` shows who is.")
     await connection.execute(
         sa.update(members).where(members.c.id == found.id).values(disabled_at=now)
