@@ -116,3 +116,28 @@ def test_codes_of_nobody_are_not_reset(scanpost) -> None:
     refused = scanpost("account", "reset-codes", "eve@evil.example")
     assert (refused.returncode, "is not a member" in refused.stderr) == (1, True)
     assert "Traceback" not in refused.stderr
+
+
+def test_another_address_is_listed_and_taken_back(scanpost, tmp_path: Path) -> None:
+    scanpost("account", "add", ANNA, "--company", "Acme")
+    with closing(sqlite3.connect(tmp_path / "data" / "scanpost.db")) as database, database:
+        database.execute("INSERT INTO aliases SELECT 'anna@home.example', id, 1 FROM members")
+    assert "(also anna@home.example)" in scanpost("account", "list").stdout
+    assert "is not a member" in scanpost("account", "disable", "anna@home.example").stderr
+    told = scanpost("account", "forget-address", "anna@home.example").stdout
+    assert told == f"anna@home.example no longer counts as {ANNA}.\n"
+    assert "nobody's other address" in scanpost("account", "forget-address", ANNA).stderr
+    assert rows(tmp_path, "SELECT * FROM aliases") == []
+    assert broken_line(tmp_path) is None
+
+
+def test_letters_that_somebody_stopped_are_allowed_again(scanpost, tmp_path: Path) -> None:
+    scanpost("account", "add", ANNA, "--company", "Acme")
+    kim = "kim@clinic.example"
+    with closing(sqlite3.connect(tmp_path / "data" / "scanpost.db")) as database, database:
+        database.execute(f"INSERT INTO suppressions SELECT id, '{kim}', 'stop', 1 FROM labs")
+    assert "no lab named" in scanpost("account", "allow-letters", "Other", kim).stderr
+    told = scanpost("account", "allow-letters", "Acme", kim.upper()).stdout
+    assert told == f"Acme may write to {kim.upper()} again.\n"
+    assert rows(tmp_path, "SELECT * FROM suppressions") == []
+    assert "Nothing stands against" in scanpost("account", "allow-letters", "Acme", kim).stderr

@@ -368,6 +368,20 @@ def test_a_code_below_a_text_does_not_go_to_the_other_side() -> None:
         "APPROVE\nbut only 14",
         "Approve the design, it is very nice and fits\nwell, but 14 is too high",
         "批准了吗",
+        "Approve with changes: shorten 14",
+        "Approve with minor changes on 14",
+        "Approve, please shorten 14 first",
+        "Approve provided 14 is polished",
+        "Approve, subject to shade",
+        "Approve 14, redo 15",
+        "Approve this? Let me check first",
+        "approve tomorrow",
+        "APPROVE: only if 14 is shorter",
+        "Approve\n\nPlease shorten 14 before milling",
+        "Freigeben mit Änderung an 14",
+        "Freigeben, allerdings ist 14 zu hoch",
+        "Aprobar con cambios",
+        "批准，14边缘再短一点",
         "Changes look good",
         "Changes are not needed",
         "修改得很好",
@@ -694,3 +708,34 @@ def test_a_line_of_200_kilobytes_is_read_in_no_time() -> None:
     begun = perf_counter()
     assert verb(line) is None
     assert perf_counter() - begun < 0.1
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("Approve, thanks Anna!", "thanks Anna!"),
+        ("APPROVE: the margins are perfect", "the margins are perfect"),
+        ("APPROVE - nice crown", "nice crown"),
+        ("Freigeben, vielen Dank", "vielen Dank"),
+        (
+            "APPROVE\n\nDr. Kim Lee\nSmile Clinic\n+49 30 1234",
+            "Dr. Kim Lee\nSmile Clinic\n+49 30 1234",
+        ),
+    ],
+)
+def test_an_approval_with_praise_a_colon_or_a_signature_is_one(line: str, note: str) -> None:
+    said = order(line, REVIEWER)
+    assert (said.verb, said.text) == ("APPROVE", note)
+
+
+@pytest.mark.parametrize(
+    ("text", "verb"),
+    [
+        ("Hi,\n\nRevoke Kim please, he left the clinic", "REVOKE"),
+        ("Hallo,\nbitte den Link von Dr. Kim widerrufen", "REVOKE"),
+        ("Dear team,\n\nDELETE", "DELETE"),
+        ("您好，\n撤销", "REVOKE"),
+    ],
+)
+def test_behind_a_greeting_a_verb_is_asked_back_and_never_obeyed(text: str, verb: str) -> None:
+    assert nearly(text, OWNER) == verb

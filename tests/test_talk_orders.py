@@ -642,3 +642,16 @@ async def test_stop_of_somebody_without_codes_locks_and_spends_nothing(
         assert await codes.backup_codes_left(connection, (await member_of(house)).id) == 10
         assert await access.reviewer_of(connection, thread.case.id, KIM)
     assert SECRET
+
+
+async def test_resend_does_not_promise_a_letter_to_who_wants_none(
+    house: House, thread: Thread
+) -> None:
+    await thread.say("STOP", sender=KIM)
+    before = await letters_of(house)
+    [letter] = await thread.say(f"RESEND {KIM}")
+    assert said(letter) == f"Not to {KIM}: they want no letters of Acme Dental."
+    assert "share" not in [one.kind for one in await new_letters(house, before)]
+    [status] = await thread.say("STATUS")
+    [shown] = (status.context or {})["case"]["reviewers"]
+    assert "wants no letters of your lab" in shown["sentence"]

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.facts import case_facts
-from store.clock import in_words
 from store.model import Case, LetterDraft, Mail, Person
 from store.records import access, labs
 
@@ -99,39 +98,6 @@ def reply_letter(
         context=context,
         in_reply_to=mail.message_id,
         thread=[mail.message_id] if mail.message_id else [],
-    )
-
-
-def confirm_letter(
-    recipient: str,
-    name: str,
-    heading: str,
-    sentences: list[str],
-    button: str,
-    confirmation_id: str,
-    until: int,
-    *,
-    kind: str = "confirm",
-    subject: str = "",
-    in_reply_to: str = "",
-) -> LetterDraft:
-    """A link to click, to the mailbox that must prove itself. It belongs to no case's thread: whoever
-    answers it says nothing in one.
-    """
-    return LetterDraft(
-        kind=kind,
-        recipient=recipient,
-        recipient_name=name,
-        subject=reply_subject(subject) if in_reply_to else subject or heading,
-        context={
-            "heading": heading,
-            "sentences": sentences,
-            "button": button,
-            "confirmation": confirmation_id,
-            "until": in_words(until),
-        },
-        in_reply_to=in_reply_to,
-        thread=[in_reply_to] if in_reply_to else [],
     )
 
 

@@ -1,12 +1,12 @@
 """ADDRESS."""
 
-from inbound.cases.letters import confirm_letter
+from inbound.cases.clicks import Click, ask_for_click
 from inbound.commands.add import is_usable
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
-from store.model import CONFIRM_LIFETIME, ConfirmationKind
-from store.records import audit, confirmations, labs, outbox
-from store.tokens import MasterPurpose, derived_id
+from store.model import ConfirmationKind
+from store.records import audit, labs
+from store.tokens import derived_id
 
 
 async def run(desk: Desk, order: Order) -> Transcript:
@@ -39,29 +39,24 @@ async def describe(desk: Desk, order: Order) -> list[str]:
 async def _ask_address(desk: Desk, address: str) -> None:
     """The address itself must agree: else a member could take in what somebody else writes."""
     member = desk.member
-    confirmation_id = derived_id("alias", f"{desk.occasion}|{address}")
-    until = desk.now + CONFIRM_LIFETIME
     sentences = [
         f"{member.address} asks that mail from {address} counts as theirs here: whoever writes from"
         f" {address} may then do all that {member.address} may do."
     ]
-    await confirmations.create(
+    await ask_for_click(
+        desk.house,
         desk.connection,
-        confirmation_id,
-        desk.house.keys.token(MasterPurpose.CONFIRM, confirmation_id),
-        ConfirmationKind.ALIAS,
-        address,
-        {"heading": "One mailbox more", "sentences": sentences, "harm": True},
-        desk.now,
-        CONFIRM_LIFETIME,
-        member_id=member.id,
+        Click(
+            derived_id("alias", f"{desk.occasion}|{address}"),
+            ConfirmationKind.ALIAS,
+            address,
+            "Is this address yours?",
+            sentences,
+            "Look, then agree",
+            context={"heading": "One mailbox more", "sentences": sentences, "harm": True},
+            member_id=member.id,
+        ),
     )
-    draft = confirm_letter(
-        address, "", "Is this address yours?", sentences, "Look, then agree", confirmation_id, until
-    )
-    domain = desk.house.settings.domain
-    once = f"alias|{confirmation_id}"
-    await outbox.write(desk.connection, draft, domain, desk.now, once=once)
 
 
 async def _wanted(desk: Desk, order: Order) -> str:

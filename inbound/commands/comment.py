@@ -19,7 +19,11 @@ async def run(desk: Desk, order: Order) -> Transcript:
         order.text,
         desk.occasion,
     )
-    return Transcript([f"Passed on to {', '.join(told) or 'nobody: no reviewer has a live link'}."])
+    return Transcript(
+        [
+            f"Passed on to {', '.join(told) or 'nobody: their links are revoked, or they want no letters'}."
+        ]
+    )
 
 
 COMMAND = Command(

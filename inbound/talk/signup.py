@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.auth.dmarc import ascii_name
-from inbound.cases.letters import confirm_letter, reply_letter
+from inbound.cases.clicks import Click, ask_for_click
+from inbound.cases.letters import reply_letter
 from inbound.mail.skeleton import Contents
 from store.clock import DAY
 from store.house import House
 from store.model import SIGNUP_LIFETIME, Confirmation, ConfirmationKind, Mail, MailState
-from store.records import audit, confirmations, labs, mails, outbox
-from store.tokens import MasterPurpose, derived_id
+from store.records import audit, labs, mails, outbox
+from store.tokens import derived_id
 
 
 @dataclass(frozen=True)
@@ -39,38 +40,30 @@ async def ask(
     if why := await _why_not(house, connection, mail):
         await _turn_away(house, connection, mail, contents, why)
         return MailState.DONE
-    confirmation_id = derived_id("signup", mail.id)
     stranger = Stranger.of(mail.author)
-    await confirmations.create(
+    await ask_for_click(
+        house,
         connection,
-        confirmation_id,
-        house.keys.token(MasterPurpose.CONFIRM, confirmation_id),
-        ConfirmationKind.SIGNUP,
-        mail.author,
-        {"shown": stranger.address},
-        now,
-        SIGNUP_LIFETIME,
-        mail_id=mail.id,
+        Click(
+            derived_id("signup", mail.id),
+            ConfirmationKind.SIGNUP,
+            mail.author,
+            "Is this mail yours?",
+            [
+                f"A mail from {stranger.address} came to {house.settings.addressing.share()}. It waits,"
+                " sealed, and nobody has been told.",
+                "If you sent it, open the page below and agree; its scans are shared at once. If you"
+                " did not, do nothing: it is destroyed after 24 hours.",
+            ],
+            "Open the page",
+            lifetime=SIGNUP_LIFETIME,
+            context={"shown": stranger.address},
+            mail_id=mail.id,
+            template="signup",
+            subject=contents.subject,
+            in_reply_to=mail.message_id,
+        ),
     )
-    draft = confirm_letter(
-        mail.author,
-        "",
-        "Is this mail yours?",
-        [
-            f"A mail from {stranger.address} came to {house.settings.addressing.share()}. It waits,"
-            " sealed, and nobody has been told.",
-            "If you sent it, open the page below and agree; its scans are shared at once. If you did"
-            " not, do nothing: it is destroyed after 24 hours.",
-        ],
-        "Open the page",
-        confirmation_id,
-        now + SIGNUP_LIFETIME,
-        kind="signup",
-        subject=contents.subject,
-        in_reply_to=mail.message_id,
-    )
-    domain = house.settings.domain
-    await outbox.write(connection, draft, domain, now, once=f"signup|{mail.id}")
     await audit.record(connection, now, mail.author, "sign-up asked for")
     await mails.settle(connection, mail.id, MailState.WAITING, "waits for sign-up")
     return MailState.WAITING
