@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 
 import pytest
 import sqlalchemy as sa
 
-from inbound.auth.envelope import Mode
+from inbound.auth.envelope import Envelope, Mode
+from inbound.auth.verdict import Trust
 from inbound.door import admission
 from inbound.door.imap import PROCESSED, REFUSED, ImapDoor
 from inbound.door.lmtp import LmtpDoor
@@ -26,7 +28,8 @@ from store.tokens import MasterPurpose
 from tests.dovecot import running_dovecot
 from tests.fakedns import FakeDns
 from tests.fakes import ANNA, DOMAIN, KIM, STRANGER
-from tests.signing import USUAL, ed25519_key, publish, sign
+from tests.fakes import mail as letter_of
+from tests.signing import USUAL, ed25519_key, publish, rsa_key, sign
 from tests.test_auth_judge import (
     ATTACKER,
     CLINIC,
@@ -637,3 +640,24 @@ async def test_a_real_mailbox_is_sorted_and_nobody_is_answered(house: House, zon
         assert list((await connection.execute(sa.select(letters.c.id))).scalars()) == []
         rows = await connection.execute(sa.select(mails.c.author, mails.c.strength))
         assert [tuple(row) for row in rows] == [(ANNA, "SIGNED")]
+
+
+@pytest.mark.parametrize(("hours", "code"), [(1, 451), (5, 550)])
+async def test_behind_a_relay_a_dns_that_is_silent_for_hours_ends_in_silence(
+    house: House, dns: FakeDns, hours: int, code: int
+) -> None:
+    """The relay would bounce what it cannot deliver, to whoever the envelope names."""
+    dns.fail("s1._domainkey.lab.example")
+    then = house.clock.now() / 1000 - hours * 3600
+    received = f"Received: from x by mx.example; {formatdate(then)}\r\n".encode()
+    data = received + sign(letter_of("LIST", "LIST").as_bytes(), "lab.example", "s1", rsa_key())
+    receiver = Receiver(house, trust=Trust([], frozenset()))
+    arriving = receiver.open([SHARE])
+    arriving.sink.take(data)
+    arriving.sink.end()
+    envelope = Envelope("unix:", ANNA, [SHARE], mode=Mode.RELAY)
+    with pytest.raises(MailRefused) as refusal:
+        await receiver.commit(arriving, envelope)
+    arriving.abort()
+    receiver.close()
+    assert (refusal.value.code, refusal.value.answerable) == (code, False)
