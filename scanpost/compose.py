@@ -31,7 +31,7 @@ from store.blobs.folder import FolderBlobs
 from store.blobs.keys import Keys
 from store.blobs.spool import Spool
 from store.clock import Clock, MovedClock, SystemClock
-from store.engine import Engine
+from store.engine import Engine, end_gently
 from store.errors import SettingsError
 from store.house import House
 from store.records import mails
@@ -47,6 +47,7 @@ DATABASE = "scanpost.db"
 LETTERS_AT_ONCE = 8
 CASES_AT_ONCE = 2
 CLICKS_AT_ONCE = 4
+SWEEP_ENDS = 3.0  # seconds
 log = structlog.get_logger()
 
 
@@ -168,8 +169,9 @@ class Server:
                 log.exception("door does not close", door=door.kind)
         await self.web.cleanup()
         if self.sweeping:
-            self.sweeping.cancel()
-            await asyncio.wait([self.sweeping])
+            self.sweep.stopping = True
+            self.house.poke()
+            await end_gently({self.sweeping}, SWEEP_ENDS)
         self.children.stopping = True
         await self.engine.stop()
         await self.children.stop()

@@ -54,11 +54,12 @@ class Sweep:
     engine: Engine
     tidied_at: int = 0
     tidying: asyncio.Task[None] | None = None
+    stopping: bool = False
 
     async def run(self) -> None:
-        """Sweeps until cancelled; an error of one sweep is logged, and the next one comes."""
+        """Sweeps until `stopping`; an error of one sweep is logged, and the next one comes."""
         try:
-            while True:
+            while not self.stopping:
                 self.house.poked.clear()
                 try:
                     await self.once(self.house.clock.now())

@@ -13,6 +13,7 @@ import pytest
 from scanpost import jaws, logs
 from scanpost.compose import Server, close_house, open_house
 from store.clock import SetClock
+from store.engine import end_gently
 from store.house import House
 from store.model import Case
 from store.records import cases, labs, work
@@ -160,6 +161,13 @@ async def running(
     await server.stop()
     await close_house(house)
     await inbox.close()
+    await nothing_runs_on()
+
+
+async def nothing_runs_on() -> None:
+    """Whatever a stopped server has left in the loop ends when it is told to."""
+    left = await end_gently(asyncio.all_tasks() - {asyncio.current_task()}, 3)  # type: ignore[arg-type]
+    assert not left, left
 
 
 async def add_members(house: House) -> None:
