@@ -85,9 +85,10 @@ _WISH_CHINESE = re.compile("请|再|改|先")
 # What may stand behind an approval without a colon: it adds nothing to it.
 _PRAISE = _words(
     "thanks thank thx you so very much many nice great good perfect excellent fine ok okay yes well done"
-    " work job looks look it this is are all super lovely beautiful love best regards danke vielen dank"
-    " sehr gut prima toll passt alles schön bestens ja perfekt grüße mfg gracias muchas perfecto"
-    " excelente bien muy todo está sí saludos"
+    " work job looks look it this is are all super lovely beautiful love best regards now to me from my"
+    " side danke vielen dank"
+    " sehr gut prima toll passt alles schön bestens ja perfekt jetzt grüße mfg gracias muchas perfecto"
+    " excelente bien muy todo está sí ahora saludos"
 )
 _THANKS = _words("thanks thank thx danke dank gracias")
 _PRAISE_CHINESE = re.compile(
