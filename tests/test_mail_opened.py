@@ -512,6 +512,10 @@ ENDLESS = {
 async def test_an_endless_mail_is_answered_in_a_second(house: House, kind: str) -> None:
     begin = b"From: Anna Berg <anna@lab.example>\r\n"
     body = ENDLESS[kind]()
+    if kind == "40,000 headers":
+        with pytest.raises(MailRefused, match="over 4,000 lines"):
+            await take_in(house, begin + body)
+        return
     mail_id = await take_in(house, begin + body)
     begun = perf_counter()
     assert not await read_mail(house, Children(), mail_id)
