@@ -72,10 +72,10 @@ def read_reply(text: str, verbs: Collection[str]) -> Reading:
         return Reading(Said.COMMAND, order, _without_code(line, order))
     meant = _meant(line, head, below, verbs)
     # Behind a greeting nothing acts, but "Hi, revoke Kim please" must not be mailed to Kim.
-    more = [one for one in below if not is_blank(one)]
-    if meant is None and more and is_greeting(line):
-        line = visible(more[0])
-        meant = _meant(line, head_of(line), more[1:], verbs)
+    if meant is None and is_greeting(line):
+        place = next((at for at, one in enumerate(below) if not is_blank(one)), len(below))
+        line = visible("".join(below[place : place + 1]))
+        meant = _meant(line, head_of(line), below[place + 1 :], verbs)
     return Reading(Said.NEARLY if meant else Said.NOTE, meant, _without_code(line, meant))
 
 
