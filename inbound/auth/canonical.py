@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from inbound.auth.fields import raw_fields
+
 _BLANKS = re.compile(rb"[ \t]+")
 _WHITE = b" \t\r\n"
 
@@ -37,7 +39,12 @@ class Header:
     """The fields of a header block, for signatures to choose from."""
 
     def __init__(self, header: bytes) -> None:
-        self.fields = list(_raw_fields(header))
+        self.fields = [
+            RawField(name.strip().lower(), raw)
+            for raw in raw_fields(header)
+            for name, colon, _ in [raw.partition(b":")]
+            if colon
+        ]
         self.named: defaultdict[bytes, list[RawField]] = defaultdict(list)
         for field in self.fields:
             self.named[field.name].append(field)
@@ -96,20 +103,3 @@ def _without_signature(spec: bytes) -> bytes:
     # RFC 6376 3.5: "including all surrounding white space", which is what stands up to the semicolon.
     tag, equals, _ = spec.partition(b"=")
     return tag + equals if equals and tag.strip(_WHITE) == b"b" else spec
-
-
-def _raw_fields(header: bytes) -> Iterator[RawField]:
-    """The fields that fields.fields() sees, by the same rules; line by line for the same reason."""
-    name = b""
-    lines: list[bytes] = []
-    for line in header.split(b"\r\n"):
-        if line.startswith((b" ", b"\t")) and lines:
-            lines.append(line)
-            continue
-        if lines:
-            yield RawField(name, b"\r\n".join(lines))
-        name, colon, _ = line.partition(b":")
-        name = name.strip().lower()
-        lines = [line] if colon else []
-    if lines:
-        yield RawField(name, b"\r\n".join(lines))

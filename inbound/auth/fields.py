@@ -3,26 +3,31 @@
 from collections.abc import Iterator
 
 
-def fields(header: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """Name and unfolded value of each field, in order; None for a line that has no colon.
+def raw_fields(header: bytes) -> Iterator[bytes]:
+    """Each field as it came, line ends inside it, in order; and each line that has no colon.
 
     Line by line and not by one pattern: a pattern that looks for a colon from every place takes
     minutes over a long line that has none.
     """
-    name = b""
     lines: list[bytes] = []
     for line in header.split(b"\r\n"):
         if line.startswith((b" ", b"\t")) and lines:
             lines.append(line)
             continue
         if lines:
-            yield name, b"".join(lines)
-        name, colon, value = line.partition(b":")
-        lines = [value] if colon else []
-        if not colon:
-            yield name, None
+            yield b"\r\n".join(lines)
+        lines = [line] if b":" in line else []
+        if not lines:
+            yield line
     if lines:
-        yield name, b"".join(lines)
+        yield b"\r\n".join(lines)
+
+
+def fields(header: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    """Name and unfolded value of each field, in order; None for a line that has no colon."""
+    for raw in raw_fields(header):
+        name, colon, value = raw.partition(b":")
+        yield name, value.replace(b"\r\n", b"") if colon else None
 
 
 def values(header: bytes, *names: bytes) -> list[bytes]:
