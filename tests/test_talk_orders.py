@@ -233,6 +233,15 @@ async def test_the_page_of_a_locked_member_takes_no_code(
     assert (status, "Codes are locked" in text) == (400, True)
     assert await state(thread) is CaseState.OPEN
 
+    # What the page says to do: the mail has no signature, so no code can come with it.
+    link, told = sorted(await thread.say("DELETE C-1042", SENT), key=lambda one: one.kind)
+    assert (link.kind, link.recipient, told.kind) == ("confirm", ANNA, "notice")
+    assert "unlocks them" in said(told)
+    await site.click(link)
+    [letter] = await thread.say("DELETE C-1042", SENT)
+    await site.click(letter, code=code_now(house))
+    assert await state(thread) is CaseState.DELETED
+
 
 # ---------------------------------------------------------------- 2FA
 

@@ -22,6 +22,14 @@ from viewer.templates import page
 from viewer.visit import HOUSE, require_same_origin
 
 LONGEST_NAME = 80
+_NAMES = ("name", "company")  # fields of the sign-up form
+_SAYS = {
+    ConfirmationKind.COMMAND: "It is being done now. A letter with what was done is on its way.",
+    ConfirmationKind.SIGNUP: "Your mail is being read now. A letter with what was done is on its way.",
+    ConfirmationKind.UNLOCK: "Codes count again.",
+    ConfirmationKind.ALIAS: "Mail from this address counts from now on.",
+}
+_HARMFUL = frozenset({ConfirmationKind.COMMAND, ConfirmationKind.ALIAS})
 Form = dict[str, str]
 
 
@@ -111,7 +119,7 @@ async def _require_possible(
 def _used(found: Confirmation) -> Gone:
     anew = {
         ConfirmationKind.SIGNUP: "If nothing was shared, send the scans once more.",
-        ConfirmationKind.UNLOCK: "If codes are locked still, mail a command with a code.",
+        ConfirmationKind.UNLOCK: "If codes are locked still, write the command once more.",
     }.get(found.kind, "Write the command once more for a new one.")
     return Gone(f"It was used before, or its time is over. {anew}")
 
@@ -156,9 +164,6 @@ def _answers(found: Confirmation, form: Form) -> tuple[str, dict[str, Any]]:
     return "", found.context
 
 
-_NAMES = ("name", "company")
-
-
 def _needs_code(found: Confirmation, member: Member | None) -> bool:
     """Whether the mailbox alone is not enough."""
     harm = found.kind is ConfirmationKind.COMMAND and found.context.get("harm")
@@ -183,7 +188,10 @@ async def _check_code(
     if spent is codes.Spent.RIGHT:
         return ""
     if spent is codes.Spent.LOCKED:
-        return "Codes are locked after too many wrong ones. Mail the command with a code to unlock."
+        return (
+            "Codes are locked after too many wrong ones. Write the command once more: a letter with a"
+            " link that unlocks them comes to you."
+        )
     return "This code does not count. Each counts once, for five minutes: type a new one."
 
 
@@ -233,12 +241,3 @@ def _enrol_page(
         secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
         problem=problem,
     )
-
-
-_SAYS = {
-    ConfirmationKind.COMMAND: "It is being done now. A letter with what was done is on its way.",
-    ConfirmationKind.SIGNUP: "Your mail is being read now. A letter with what was done is on its way.",
-    ConfirmationKind.UNLOCK: "Codes count again.",
-    ConfirmationKind.ALIAS: "Mail from this address counts from now on.",
-}
-_HARMFUL = frozenset({ConfirmationKind.COMMAND, ConfirmationKind.ALIAS})

@@ -11,11 +11,15 @@ from inbound.talk.grammar import UNUSABLE_CODE
 from inbound.talk.talk import Talk
 from store.clock import HOUR
 from store.errors import CommandRefused
-from store.model import Case, ConfirmationKind
+from store.model import Case, ConfirmationKind, Member
 from store.records import audit, codes
 from store.tokens import derived_id
 
 _LONGEST_HEADING = 60
+_LOCKED = (
+    "Codes are locked after too many wrong ones, so nothing was done. A letter with a link that"
+    " unlocks them goes to you, one an hour."
+)
 
 
 def has_codes(speaker: Speaker) -> bool:
@@ -51,11 +55,8 @@ async def spend_code(talk: Talk, order: Order) -> None:
     if code != UNUSABLE_CODE:
         spent = await codes.spend(talk.connection, keys, member.id, code, talk.mail.received_at)
     if spent is codes.Spent.LOCKED:
-        await _offer_unlocking(talk)
-        raise CommandRefused(
-            "Codes are locked after too many wrong ones, so nothing was done. A letter with a link"
-            " that unlocks them goes to you, one an hour."
-        )
+        await _offer_unlocking(talk, member)
+        raise CommandRefused(_LOCKED)
     if code == UNUSABLE_CODE:
         raise CommandRefused(
             f"A code is six plain digits, so nothing was done. Write “{order.line}” once more, and below"
@@ -72,8 +73,16 @@ async def ask_click(
     talk: Talk, desk: Desk, command: Command, order: Order, thread_case: Case | None
 ) -> None:
     """Writes what waits for the click, and the letter with the link. Raises CommandRefused where the
-    command could not be carried out anyway.
+    command could not be carried out anyway, or the page would take no code.
     """
+    member = talk.speaker.member
+    if (
+        member
+        and command.weight is Weight.HARM
+        and await codes.are_locked(talk.connection, member.id)
+    ):
+        await _offer_unlocking(talk, member)
+        raise CommandRefused(_LOCKED)
     sentences = await command.describe(desk, order) or _about(desk.case, command, order)
     speaker, case = talk.speaker, desk.case
     # Where codes are on, a click alone must not set up others: only OFF comes so far.
@@ -106,10 +115,8 @@ async def ask_click(
     await end(talk, case or thread_case, "waits for a click", order.trail)
 
 
-async def _offer_unlocking(talk: Talk) -> None:
+async def _offer_unlocking(talk: Talk, member: Member) -> None:
     """Once an hour: the letter must not become a means to pester somebody."""
-    member = talk.speaker.member
-    assert member is not None
     click = Click(
         derived_id("unlock", f"{member.id}|{talk.now // HOUR}"),
         ConfirmationKind.UNLOCK,

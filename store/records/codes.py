@@ -88,6 +88,11 @@ async def spend(
     return Spent.RIGHT if right else await _note_wrong(connection, member_id, now)
 
 
+async def are_locked(connection: AsyncConnection, member_id: str) -> bool:
+    question = sa.select(members.c.code_locked_at).where(members.c.id == member_id)
+    return (await connection.execute(question)).scalar_one() is not None
+
+
 async def unlock(connection: AsyncConnection, member_id: str) -> None:
     change = sa.update(members).where(members.c.id == member_id)
     await connection.execute(change.values(code_locked_at=None))
