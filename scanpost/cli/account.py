@@ -3,6 +3,7 @@
 import re
 
 import click
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from scanpost.cli.run import in_house
 from store import consent
@@ -45,12 +46,11 @@ def add(address: str, name: str, company: str, lab_name: str) -> None:
             )
             # Nobody asks them by mail: whoever adds a member answers for what they are told.
             await labs.record_consent(connection, member.id, consent.VERSION, "operator", now)
-            await audit.record(
+            await _record(
+                house,
                 connection,
-                now,
-                "operator",
                 "member added",
-                lab_id=lab.id,
+                lab.id,
                 member=member.address,
                 consent=consent.VERSION,
             )
@@ -71,8 +71,10 @@ def list_() -> None:
             for lab, member in await labs.all_members(connection):
                 other = await labs.aliases_of(connection, member.id)
                 also = f"  (also {', '.join(other)})" if other else ""
+                spare = await codes.backup_codes_left(connection, member.id)
+                secured = f"  (codes on, {spare} backup codes left)" if member.has_codes else ""
                 disabled = "  (disabled)" if member.disabled_at is not None else ""
-                click.echo(f"{lab.name}: {member.address}  {member.name}{also}{disabled}")
+                click.echo(f"{lab.name}: {member.address}  {member.name}{also}{secured}{disabled}")
 
     in_house(work)
 
@@ -86,13 +88,8 @@ def disable(address: str) -> None:
         now = house.clock.now()
         async with house.database.write() as connection:
             member = await labs.disable_member(connection, address, now)
-            await audit.record(
-                connection,
-                now,
-                "operator",
-                "member disabled",
-                lab_id=member.lab_id,
-                member=member.address,
+            await _record(
+                house, connection, "member disabled", member.lab_id, member=member.address
             )
         click.echo(f"{member.address} can no longer send or command.")
 
@@ -112,14 +109,7 @@ def reset_codes(address: str) -> None:
             if not member.has_codes:
                 raise Refusal(f"{member.address} has no codes to forget.")
             await codes.forget(connection, member.id)
-            await audit.record(
-                connection,
-                house.clock.now(),
-                "operator",
-                "codes reset",
-                lab_id=member.lab_id,
-                member=member.address,
-            )
+            await _record(house, connection, "codes reset", member.lab_id, member=member.address)
         click.echo(
             f"Codes of {member.address} are forgotten: a click on a link permits harm again."
             " They set up new ones with 2FA ON."
@@ -136,12 +126,11 @@ def forget_address(address: str) -> None:
     async def work(house: House) -> None:
         async with house.database.write() as connection:
             member = await labs.drop_alias(connection, address)
-            await audit.record(
+            await _record(
+                house,
                 connection,
-                house.clock.now(),
-                "operator",
                 "address taken back",
-                lab_id=member.lab_id,
+                member.lab_id,
                 member=member.address,
                 address=address,
             )
@@ -163,14 +152,15 @@ def allow_letters(lab_name: str, address: str) -> None:
                 raise Refusal(f"There is no lab named {lab_name}. `scanpost lab list` shows them.")
             if not await suppressions.lift(connection, lab.id, address):
                 raise Refusal(f"Nothing stands against letters of {lab.name} to {address}.")
-            await audit.record(
-                connection,
-                house.clock.now(),
-                "operator",
-                "letters allowed",
-                lab_id=lab.id,
-                address=address,
-            )
+            await _record(house, connection, "letters allowed", lab.id, address=address)
         click.echo(f"{lab.name} may write to {address} again.")
 
     in_house(work)
+
+
+async def _record(
+    house: House, connection: AsyncConnection, what: str, lab_id: str, **about: str
+) -> None:
+    """What the operator has done, for the trail."""
+    now = house.clock.now()
+    await audit.record(connection, now, "operator", what, lab_id=lab_id, **about)
