@@ -20,12 +20,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from outbound.posting import Posting
 from store.errors import Gone
 from store.house import House, object_name, open_object
-from store.model import Case, Letter, Person
+from store.model import LONGEST_SUBJECT, Case, Letter, Person
 from store.records import access, cases, labs
 from store.tokens import MasterPurpose, Purpose
 
 PRODUCT = "scanpost"
-LONGEST_SUBJECT = 200
 MOST_REFERENCES = 20
 _PICTURED = {"answer", "share", "reminder", "verdict"}
 _IDS = {"message-id", "in-reply-to", "references"}

@@ -4,8 +4,6 @@ An attempt that the relay puts off moves the row's `due_at`; an outage of the re
 nothing else. Every attempt has the same Message-ID, so that a reader's server can tell twins.
 """
 
-import re
-
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,15 +15,15 @@ from store.clock import DAY, HOUR, MINUTE
 from store.engine import Step
 from store.errors import LetterRefused, RelayBusy
 from store.house import House
-from store.model import Letter, LetterDraft, LetterState
-from store.records import access, audit, cases, labs, outbox
+from store.model import Letter, LetterState, Suppression
+from store.records import access, audit, cases, outbox
+from store.records.owners import undelivered_letter
+from store.statuses import Action, Fate, fate_of, status_in
 from store.tokens import MasterPurpose
 
 FIRST_PAUSE = MINUTE
 LONGEST_PAUSE = HOUR
 PATIENCE = 2 * DAY  # then a letter that was always put off counts as refused
-# RFC 3463 3.2 and 3.3: the address itself is dead. Not 5.7: that is about us, and not 5.2.2: full.
-_DEAD = re.compile(r"\b5\.(?:1\.(?:1|2|3|6|10)|2\.1)\b")
 log = structlog.get_logger()
 
 
@@ -88,7 +86,7 @@ async def _keep_in(
         return
     await outbox.settle(connection, letter.id, LetterState.WITHDRAWN, decision.why, now)
     if decision.passage is Passage.UNWANTED and letter.kind == "share":
-        draft = await _tell_owner(connection, letter, reason=decision.why)
+        draft = await undelivered_letter(connection, letter, Suppression(decision.why))
         await outbox.write(connection, draft, house.settings.domain, now)
 
 
@@ -109,42 +107,12 @@ async def _refused(house: House, letter: Letter, answer: str) -> None:
         await outbox.settle(connection, letter.id, LetterState.REFUSED, answer, now)
         await _record(connection, letter, "refused", now)
         if letter.kind == "share" and letter.case_id:
-            if letter.person_id and _DEAD.search(answer):
+            fate = fate_of(Action.FAILED, status_in(answer), answer)
+            if letter.person_id and fate is Fate.PERMANENT:
                 await access.note_trouble(connection, letter.person_id, answer[:300], now)
-            draft = await _tell_owner(connection, letter, answer)
+            draft = await undelivered_letter(connection, letter, fate, answer)
             await outbox.write(connection, draft, house.settings.domain, now)
     house.poke()
-
-
-async def _tell_owner(
-    connection: AsyncConnection, letter: Letter, answer: str = "", reason: str = ""
-) -> LetterDraft:
-    """A reviewer who was never reached is the most important thing that the owner can hear.
-
-    Args:
-        answer: of the relay that refused the letter.
-        reason: why its reader wants none.
-    """
-    assert letter.case_id is not None
-    case = await cases.case(connection, letter.case_id)
-    owner = await labs.member(connection, case.owner_id)
-    person = await access.owner_of(connection, case.id)
-    return LetterDraft(
-        kind="undelivered",
-        recipient=owner.address,
-        recipient_name=owner.name,
-        subject=case.subject if case.subject.lower().startswith("re:") else f"Re: {case.subject}",
-        context={
-            "name": case.name,
-            "reviewer": letter.recipient,
-            "answer": answer[:300],
-            "unwanted": reason,
-        },
-        case_id=case.id,
-        person_id=person.id,
-        in_reply_to=case.thread[-1] if case.thread else "",
-        thread=case.thread,
-    )
 
 
 async def _sent(house: House, letter: Letter, answer: str) -> None:

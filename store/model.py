@@ -95,6 +95,7 @@ class PersonKind(StrEnum):
 
 # What a reviewer gets of a lab without having written: not after REVOKE, nor against their will.
 UNASKED_LETTERS = frozenset({"share", "remark"})
+LONGEST_SUBJECT = 200
 LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.OPEN})
 
 

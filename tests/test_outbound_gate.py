@@ -444,8 +444,10 @@ async def test_what_the_relay_refuses_at_once_is_told_and_only_a_dead_address_ma
     (told,) = post.sent("undelivered", ANNA)
     said = " ".join(text_of(told).split())
     assert answer in said
-    assert "reply ADD and the right address" in said
-    assert f"reply RESEND {KIM}" in said
+    assert f"could not be reached. The letter about {thread.case.name} did not arrive" in said
+    assert "eply “ADD” and the right" in said
+    assert f"eply “RESEND {KIM}” to try once more" in said
+    assert ("does not exist" in said) is marked
     async with post.house.database.read() as connection:
         kim = await access.reviewer_of(connection, thread.case.id, KIM)
     assert kim is not None

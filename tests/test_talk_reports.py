@@ -23,8 +23,8 @@ from inbound.talk.reports import (
     read_bounce,
     read_complaint,
 )
-from inbound.talk.statuses import action_of, fate_of, precise, reply_in, status_in
 from store.errors import Refusal
+from store.statuses import action_of, fate_of, precise, reply_in, status_in
 from tests.fakes import ANNA, DOMAIN, KIM
 from tests.test_mail_parts import Mail
 

@@ -89,7 +89,8 @@ class Returns:
 
     def told(self) -> list[str]:
         """What the owner was told."""
-        return [" ".join(text_of(one).split()) for one in self.post.sent("notice", ANNA)]
+        letters = [*self.post.sent("undelivered", ANNA), *self.post.sent("notice", ANNA)]
+        return [" ".join(text_of(one).split()) for one in letters]
 
     async def trail(self) -> list[str]:
         async with self.house.database.read() as connection:
@@ -119,7 +120,7 @@ async def test_a_dead_address_is_marked_and_the_owner_told_with_the_lines_that_c
     assert f"{KIM} could not be reached" in told
     assert "550 5.1.1 <kim@clinic.example>: Recipient address rejected: User unknown" in told
     assert "Reply “ADD” and the right address" in told
-    assert f"Reply “RESEND {KIM}”" in told
+    assert f"reply “RESEND {KIM}” to try once more" in told
     assert "letters do not arrive (550 5.1.1" in await returns.seen()
     assert await returns.suppressed() is None
     assert await returns.trail() == ["letter came back: permanent"]

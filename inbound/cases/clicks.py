@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases.letters import reply_subject
 from store.clock import in_words
 from store.house import House
 from store.model import CONFIRM_LIFETIME, ConfirmationKind, LetterDraft
 from store.records import confirmations, outbox
+from store.records.owners import reply_subject
 from store.tokens import MasterPurpose
 
 

@@ -10,27 +10,26 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.facts import case_facts
-from store.model import Case, LetterDraft, Mail, Person
-from store.records import access, labs
-
-LONGEST_SUBJECT = 200
+from store.model import LONGEST_SUBJECT, Case, LetterDraft, Mail, Person
+from store.records import labs
+from store.records.owners import reply_subject, to_owner
 
 
 async def answer_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
     """To the owner, when the case has been shared: link, picture, what was found, what to say next."""
-    return await _to_owner(connection, case, "answer", {}, now)
+    return await _about(connection, case, "answer", {}, now)
 
 
 async def question_letter(
     connection: AsyncConnection, case: Case, unusable: list[str], now: int
 ) -> LetterDraft:
     """To the owner: who shall see this? Names the addresses that could not be understood."""
-    return await _to_owner(connection, case, "question", {"unusable": unusable}, now)
+    return await _about(connection, case, "question", {"unusable": unusable}, now)
 
 
 async def reminder_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
     """To the owner, a day before the end."""
-    return await _to_owner(connection, case, "reminder", {}, now)
+    return await _about(connection, case, "reminder", {}, now)
 
 
 async def notice_letter(
@@ -38,21 +37,21 @@ async def notice_letter(
 ) -> LetterDraft:
     """To the owner: something short about the case."""
     context = {"heading": heading, "sentences": sentences}
-    return await _to_owner(connection, case, "notice", context, now)
+    return await _about(connection, case, "notice", context, now)
 
 
 async def remark_letter(
     connection: AsyncConnection, case: Case, heading: str, text: str, now: int
 ) -> LetterDraft:
     """To the owner: what somebody said about the case."""
-    return await _to_owner(connection, case, "remark", {"heading": heading, "text": text}, now)
+    return await _about(connection, case, "remark", {"heading": heading, "text": text}, now)
 
 
 async def verdict_letter(
     connection: AsyncConnection, case: Case, heading: str, text: str, now: int
 ) -> LetterDraft:
     """To the owner: a reviewer has decided."""
-    return await _to_owner(connection, case, "verdict", {"heading": heading, "text": text}, now)
+    return await _about(connection, case, "verdict", {"heading": heading, "text": text}, now)
 
 
 async def remark_letter_to(
@@ -101,12 +100,6 @@ def reply_letter(
     )
 
 
-def reply_subject(subject: str) -> str:
-    """The subject of an answer: mail programs keep a thread together by it."""
-    plain = subject or "your mail"
-    return (plain if plain.lower().startswith("re:") else f"Re: {plain}")[:LONGEST_SUBJECT]
-
-
 def root_of(case: Case) -> str:
     """A Message-ID that no mail has: it holds the letters of a case to one reviewer together."""
     return f"<case.{case.id}@scanpost.invalid>"
@@ -115,19 +108,8 @@ def root_of(case: Case) -> str:
 _FOR_REVIEWERS = ("name", "short_name", "public_id", "note", "ends", "picture", "version_id")
 
 
-async def _to_owner(
+async def _about(
     connection: AsyncConnection, case: Case, kind: str, context: dict[str, Any], now: int
 ) -> LetterDraft:
-    owner = await labs.member(connection, case.owner_id)
-    person = await access.owner_of(connection, case.id)
-    return LetterDraft(
-        kind=kind,
-        recipient=owner.address,
-        recipient_name=owner.name,
-        subject=reply_subject(case.subject),
-        context={"case": await case_facts(connection, case, now), **context},
-        case_id=case.id,
-        person_id=person.id,
-        in_reply_to=case.thread[-1] if case.thread else "",
-        thread=case.thread,
-    )
+    facts = await case_facts(connection, case, now)
+    return await to_owner(connection, case, kind, {"case": facts, **context})

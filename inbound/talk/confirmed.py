@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.facts import case_facts
-from inbound.cases.letters import reply_subject
 from inbound.commands.shape import Command, Desk, Order, Speaker, Transcript
 from inbound.commands.table import COMMANDS
 from inbound.talk import signup
@@ -26,6 +25,7 @@ from store.model import (
     Strength,
 )
 from store.records import access, audit, cases, codes, confirmations, labs, mails, outbox
+from store.records.owners import reply_subject
 
 
 async def confirmation_flow(house: House, step: Step, confirmation_id: str) -> None:

@@ -18,7 +18,7 @@ from inbound.mail.skeleton import Contents, read_contents
 from inbound.mail.words import parameter
 from inbound.talk.away import one_line
 from inbound.talk.classify import is_returned
-from inbound.talk.statuses import (
+from store.statuses import (
     Action,
     Fate,
     action_of,

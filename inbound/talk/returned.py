@@ -31,6 +31,7 @@ from store.model import (
     Suppression,
 )
 from store.records import access, audit, cases, mails, outbox, suppressions
+from store.records.owners import undelivered_letter
 
 log = structlog.get_logger()
 _NO_COMPLAINTS = frozenset({"not-spam", "auth-failure"})
@@ -152,33 +153,12 @@ async def _take_bounce(back: _Back, bounce: Bounce) -> str:
     if bounce.fate is Fate.PERMANENT:
         why = bounce.reason or bounce.status
         await access.note_trouble(back.connection, back.person.id, why, back.now)
-    heading = f"{back.person.address} could not be reached"
+    said = bounce.reason or bounce.status
+    draft = await undelivered_letter(back.connection, back.letter, bounce.fate, said)
     # A full mailbox may turn out to be a dead one: that is said too.
     once = f"bounce|{back.letter.id}|{bounce.fate}"
-    await _tell_owner(back, heading, _what_now(back.person, bounce), once)
+    await outbox.write(back.connection, draft, back.house.settings.domain, back.now, once=once)
     return outcome
-
-
-def _what_now(person: Person, bounce: Bounce) -> list[str]:
-    said = f"Their mail system said: {bounce.reason or bounce.status}"
-    resend = f"Reply “RESEND {person.address}” to try once more."
-    if bounce.fate is Fate.PERMANENT:
-        return [
-            "The address does not exist or takes no mail. No more letters go there.",
-            said,
-            "Reply “ADD” and the right address, and the link goes there. If the address is right:"
-            f" {resend}",
-        ]
-    if bounce.fate is Fate.FULL:
-        return ["Their mailbox is full.", said, f"Later: {resend[0].lower()}{resend[1:]}"]
-    if bounce.fate is Fate.POLICY:
-        return [
-            "Their mail system does not take our letters; the address itself may be right. Tell the"
-            " person another way that a letter is waiting.",
-            said,
-            resend,
-        ]
-    return ["The letter was given up on its way.", said, resend]
 
 
 async def _take_complaint(back: _Back) -> str:
@@ -198,15 +178,12 @@ async def _take_complaint(back: _Back) -> str:
             " more. The link works until the case ends; ask the person another way.",
             f"To write to them again, ask {back.house.settings.operator}.",
         ]
-        await _tell_owner(back, "Marked as spam", sentences, f"complaint|{back.letter.id}")
+        draft = await notice_letter(
+            back.connection, back.case, "Marked as spam", sentences, back.now
+        )
+        once = f"complaint|{back.letter.id}"
+        await outbox.write(back.connection, draft, back.house.settings.domain, back.now, once=once)
     return "complaint"
-
-
-async def _tell_owner(back: _Back, heading: str, sentences: list[str], once: str) -> None:
-    assert back.case is not None
-    draft = await notice_letter(back.connection, back.case, heading, sentences, back.now)
-    domain = back.house.settings.domain
-    await outbox.write(back.connection, draft, domain, back.now, once=once)
 
 
 async def _note_away(
