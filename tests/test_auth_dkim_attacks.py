@@ -4,7 +4,7 @@ import base64
 import re
 from email.message import EmailMessage
 from email.policy import SMTP
-from time import perf_counter, process_time
+from time import process_time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
@@ -177,9 +177,9 @@ async def test_keys_too_small_too_large_or_odd_are_refused(
 ) -> None:
     dns = Records()
     dns.add("s._domainkey.lab.example", "TXT", odd_record(bits, exponent))
-    begin = perf_counter()
+    begin = process_time()
     [found] = await look(signed(), dns)
-    assert perf_counter() - begin < 0.5
+    assert process_time() - begin < 0.5
     assert found.result is DkimResult.PERMERROR
     assert found.why == f"{why} at s._domainkey.lab.example"
 
@@ -274,9 +274,9 @@ async def test_two_hundred_signatures_cost_five_questions_and_no_time() -> None:
         mail = signed(mail, selector=f"s{number}")
         publish(dns, LAB, f"s{number}", rsa_key())
     header, hashes = streamed(mail)
-    begin = perf_counter()
+    begin = process_time()
     found = await verify_dkim(header, hashes, dns, NOW)
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1
     assert [one.result for one in found] == [DkimResult.PASS] * 5
     assert dns.questions == [f"s{number}._domainkey.lab.example" for number in range(199, 194, -1)]
 

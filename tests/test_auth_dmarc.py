@@ -1,7 +1,7 @@
 """What a domain's owner asks for, and who may vouch for it: RFC 9989 rule by rule."""
 
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -183,9 +183,9 @@ async def test_a_name_that_no_host_has_is_asked_of_nobody(domain):
      "v=DMARC1;p=x;rua=" + "a:!" * 20_000, "v=DMARC1;" + "\tp\t" * 20_000],
 )  # fmt: skip
 async def test_a_long_record_costs_no_time(record):
-    begun = perf_counter()
+    begun = process_time()
     await discover(Zone({"_dmarc.lab.example": [record]}), "lab.example")
-    assert perf_counter() - begun < 0.2
+    assert process_time() - begun < 0.2
 
 
 labels = st.sampled_from(["a", "b", "lab", "xn--a", "_x", "", "-", "ü", "ß", "x" * 64, "\0", "。"])

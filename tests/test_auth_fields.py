@@ -4,7 +4,7 @@ import email.parser
 import random
 import re
 from email.policy import compat32
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -96,7 +96,7 @@ def test_values_are_found_in_any_case_and_in_order() -> None:
      b"a\r\n" * 87_381, b":" * 262_144, b"A:b\r\n" * 52_428, b" " * 262_144],
 )  # fmt: skip
 def test_a_hostile_header_of_the_largest_size_is_read_in_no_time(hostile: bytes) -> None:
-    begin = perf_counter()
+    begin = process_time()
     list(fields(hostile))
     values(hostile, b"from")
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1

@@ -1,6 +1,6 @@
 """Who is the author: one reading, or none."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -70,18 +70,18 @@ def test_one_clear_author_is_read(field: bytes) -> None:
     ],
 )
 def test_an_author_who_can_be_read_in_two_ways_or_none_is_refused(field: bytes) -> None:
-    begun = perf_counter()
+    begun = process_time()
     with pytest.raises(MailRefused) as refused:
         author_of(field + b"\r\nTo: share@scans.example\r\n")
     assert refused.value.reply.startswith("550 5.7.1 ")
-    assert perf_counter() - begun < 1
+    assert process_time() - begun < 1
 
 
 @pytest.mark.parametrize("line", [b"a" * 250_000, b" " * 250_000, b"a " * 125_000, b":" * 250_000])
 def test_long_lines_cost_no_time(line: bytes) -> None:
-    begun = perf_counter()
+    begun = process_time()
     assert author_of(b"X: y\r\n" + line + b"\r\nFrom: a@b.example\r\n") == "a@b.example"
-    assert perf_counter() - begun < 0.2
+    assert process_time() - begun < 0.2
 
 
 pieces = st.sampled_from(

@@ -1,6 +1,6 @@
 """What kind of mail it is: only a person's is acted on."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -245,8 +245,8 @@ def test_one_line_holds_nothing_that_could_begin_another() -> None:
      "not be been able to " * 12_000, "auto" * 60_000, "\n\n" * 100_000, "。" * 90_000],
 )  # fmt: skip
 def test_hostile_texts_and_subjects_are_read_in_no_time(text: str) -> None:
-    begin = perf_counter()
+    begin = process_time()
     mail = Contents(text, {"from": [DAEMON], "subject": [text], "x-loop": [text]}, text, "")
     assert classify(mail, "", DOMAIN)
     away_until(mail)
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1

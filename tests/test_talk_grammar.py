@@ -2,7 +2,7 @@
 
 import random
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -695,19 +695,19 @@ def test_a_command_begins_with_a_verb_and_nothing_else_whatever_is_written() -> 
      "[cid:" * 12_000, ("1@ wrote " * 40 + "\n") * 150, "REVOKE\n" * 9_000, "ADD\n" + "a@b.cd,\n" * 9_000],
 )  # fmt: skip
 def test_texts_made_to_be_slow_are_not(text: str) -> None:
-    begun = perf_counter()
+    begun = process_time()
     read_order(first_line(text))
     find_order_below(text)
     read_reply(text, OWNER)
-    assert perf_counter() - begun < 0.4
+    assert process_time() - begun < 0.4
 
 
 def test_a_line_of_200_kilobytes_is_read_in_no_time() -> None:
     chance = random.Random(1)
     line = "".join(chr(chance.randrange(32, 0x3000)) for _ in range(200_000))
-    begun = perf_counter()
+    begun = process_time()
     assert verb(line) is None
-    assert perf_counter() - begun < 0.1
+    assert process_time() - begun < 0.1
 
 
 @pytest.mark.parametrize(
