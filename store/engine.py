@@ -27,7 +27,7 @@ import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from sqlalchemy import event
 
-from store.errors import SettingsError
+from store.errors import SettingsError, Stopping
 
 VERSION = "flow-1"  # Raise it only when the order of steps in a flow changes incompatibly.
 POLLING = 0.25  # seconds; each queue asks SQLite that often (measured: docs/decisions.md)
@@ -190,7 +190,14 @@ async def end_gently(tasks: set[asyncio.Task[Any]], patience: float) -> set[asyn
 
 
 async def _step(function: Callable[..., Coroutine[Any, Any, R]], *arguments: Any) -> R:
-    return await DBOS.run_step_async({"name": function.__name__}, function, *arguments)
+    async def work() -> R:
+        try:
+            return await function(*arguments)
+        except Stopping:
+            # Not kept as what the step came to: the next start takes it up again, at once.
+            raise asyncio.CancelledError from None
+
+    return await DBOS.run_step_async({"name": function.__name__}, work)
 
 
 def _silent(updated_at: int | None) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from scanpost import logs
 from store.clock import MINUTE, SetClock
 from store.engine import Engine, Standing, Step
-from store.errors import SettingsError
+from store.errors import SettingsError, Stopping
 from store.house import House
 from store.model import LetterDraft, LetterState
 from store.records import outbox, work
@@ -27,6 +27,7 @@ class Flow:
         self.steps: list[str] = []
         self.fails = 0
         self.hangs = False
+        self.stops = False
         self.reached = asyncio.Event()
 
     async def run(self, step: Step, row_id: str) -> None:
@@ -42,6 +43,8 @@ class Flow:
         self.reached.set()
         if self.hangs:
             await asyncio.Event().wait()
+        if self.stops:
+            raise Stopping("The server is stopping.")
         if self.fails:
             self.fails -= 1
             raise RuntimeError("the relay's address is anna@lab.example")
@@ -141,6 +144,23 @@ async def test_a_stopped_flow_goes_on_at_the_next_start_without_its_finished_ste
         await flow.reached.wait()
     await first.stop()
     flow.hangs = False
+    second = await start(house, flow)
+    await until(second, f"letter-{row}-0", Standing.ENDED)
+    await second.stop()
+    assert flow.steps == [f"first {row}", f"second {row}", f"second {row}"]
+
+
+async def test_a_step_that_a_stop_cut_short_is_no_failure(
+    house: House, flow: Flow, clock: SetClock
+) -> None:
+    first = await start(house, flow)
+    row = await write_letter(house)
+    flow.stops = True
+    await Sweep(house, first).once(clock.now())
+    async with asyncio.timeout(PATIENCE):
+        await flow.reached.wait()
+    await first.stop()
+    flow.stops = False
     second = await start(house, flow)
     await until(second, f"letter-{row}-0", Standing.ENDED)
     await second.stop()
