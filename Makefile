@@ -1,6 +1,8 @@
 # Every task is one word. `make demo` and `make test` do all their own set-up.
 PYTHON ?= python3
 SECONDS ?= 300
+# Tests mostly wait for servers: three at once keep two cores busy.
+AT_ONCE ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -24,7 +26,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(AT_ONCE) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

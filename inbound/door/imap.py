@@ -159,14 +159,22 @@ class ImapDoor:
             return True
         return folder is not None
 
+    def _has_room(self) -> bool:
+        """A full disk is no fault of this mail: all of them are looked at again with the next look."""
+        try:
+            self.receiver.check_room()
+        except MailRefused as refusal:
+            log.warning("no room for mail", reply=refusal.reply[:9])
+            return False
+        return True
+
     def _take(self, mailbox: Mailbox, uid: int) -> str | None:
         """Takes one mail; returns the folder it belongs into now, None where it stays or is gone."""
         size = mailbox.size(uid)
-        if size is None:
+        if size is None or not self._has_room():
             return None
         arriving = None
         try:
-            self.receiver.check_room()
             arriving = self.receiver.open([])
             self._fetch(mailbox, uid, size, arriving)
             self._on_loop(self._commit(arriving, mailbox.source(uid)))
