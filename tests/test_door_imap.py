@@ -350,6 +350,24 @@ async def test_a_mail_that_nobody_can_read_holds_up_no_other(
     assert await states(house) == ["received"]
 
 
+async def test_what_is_announced_at_the_end_of_a_search_that_did_not_see_it_is_taken_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, loop, late = mailbox.Mailbox.look, asyncio.get_running_loop(), [listing().as_bytes()]
+
+    def overtaken(self: mailbox.Mailbox) -> list[int]:
+        found = real(self)
+        while late:
+            asyncio.run_coroutine_threadsafe(dovecot.append(late.pop()), loop).result()
+            self.client.search(["SEEN"])  # the server says at its end that there is one more
+        return found
+
+    monkeypatch.setattr(mailbox.Mailbox, "look", overtaken)
+    async with running_dovecot() as dovecot, door_at(house, dovecot.url()):
+        await dovecot.holds(1, PROCESSED)
+    assert await states(house) == ["received"]
+
+
 async def test_a_mail_that_cannot_be_moved_holds_up_no_other(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ class Mailbox:
         # Selected anew each time: a mailbox that was recreated has another UIDVALIDITY (RFC 3501 2.3.1.1).
         selected = self.client.select_folder(self.account.folder)
         self.validity = int(selected[b"UIDVALIDITY"])
+        self._more_came()  # what SELECT has counted is what we look at now
         return sorted(self.client.search(["UNDELETED"]))
 
     def source(self, uid: int) -> str:
@@ -170,6 +171,8 @@ class Mailbox:
 
     def wait(self, stopping: Event) -> None:
         """Returns when there may be something new: the server says so, or it is time to look."""
+        if self._more_came():
+            return
         if not self.client.has_capability("IDLE"):
             stopping.wait(POLL)
             return
@@ -183,6 +186,14 @@ class Mailbox:
             if time.monotonic() - asked < _SOONEST:
                 raise ConnectionResetError
         self.client.idle_done()
+
+    def _more_came(self) -> bool:
+        """Whether the server has counted anew since we asked: it may do so at the end of any command,
+        such as the SEARCH that did not see the new mail yet (RFC 9051 5.2), and IDLE would not say
+        it once more.
+        """
+        _, counted = self.client._imap.response("EXISTS")  # noqa: SLF001 -- watched by the contract test
+        return bool(counted != [None])
 
     def _close(self) -> None:
         """Whatever state the connection is in: imaplib leaves its socket open where it was cut off."""
