@@ -8,7 +8,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import AsyncIterator
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import example, given, settings
@@ -500,9 +500,9 @@ async def test_two_records_are_none_that_can_be_used(dns):
 
 async def test_ten_kilobytes_are_no_record(dns):
     dns.add("d.example", "TXT", "v=spf1 " + "a:h.example " * 850 + "+all")
-    begin = perf_counter()
+    begin = process_time()
     assert await asked(dns) is SpfResult.PERMERROR
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1
     assert set(dns.questions) == {("d.example", "TXT")}
 
 
@@ -583,9 +583,9 @@ async def test_a_check_ends_in_time(monkeypatch):
 )  # fmt: skip
 async def test_a_long_record_takes_no_time(terms):
     zone = Zone(zone_of(d_example=f"v=spf1 {terms}"[:LONGEST_RECORD]))
-    begin = perf_counter()
+    begin = process_time()
     await check_spf(zone, "192.0.2.1", "a." * 490 + "@d.example", "h" * 1_000_000)
-    assert perf_counter() - begin < 0.2
+    assert process_time() - begin < 0.2
 
 
 class Everywhere(Zone):
@@ -598,11 +598,11 @@ class Everywhere(Zone):
 
 async def test_ten_long_policies_that_swell_take_little_time():
     zone = Everywhere({})
-    begin = perf_counter()
+    begin = process_time()
     spf = await check_spf(zone, "192.0.2.1", "a." * 490 + "a@d.example", "h")
     assert spf.result == "permerror"
     assert len(zone.questions) == 11
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1
 
 
 pieces = st.sampled_from(
