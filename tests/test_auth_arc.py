@@ -1,7 +1,7 @@
 """ARC rule by rule, over chains that tests/signing.py seals."""
 
 import re
-from time import perf_counter
+from time import process_time
 
 import dkim
 import pytest
@@ -223,9 +223,9 @@ async def test_fifty_large_sets_are_hashed_once() -> None:
     mail = sealed(hops=50, results=results)
     header, hashes = streamed(mail)
     assert len(header) > 200_000
-    begin = perf_counter()
+    begin = process_time()
     assert (await verify_arc(header, hashes, zone(), NOW)).result is ArcResult.PASS
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1
 
 
 async def test_a_dkim_signature_does_not_make_a_chain() -> None:

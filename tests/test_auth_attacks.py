@@ -8,7 +8,7 @@ import base64
 import random
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -348,7 +348,7 @@ def tries(chance: random.Random, count: int) -> Iterator[tuple[bytes, Mode]]:
 async def test_nothing_that_chance_writes_is_ever_the_victims(court: Court) -> None:
     chance = random.Random(4)
     court.authserv_id, court.sealers = RELAY, frozenset({"lists.example"})
-    begun, refused = perf_counter(), 0
+    begun, refused = process_time(), 0
     seen = set()
     for mail, mode in tries(chance, 8000):
         sender, helo = told(chance) or MALLORY, told(chance)
@@ -361,6 +361,6 @@ async def test_nothing_that_chance_writes_is_ever_the_victims(court: Court) -> N
         seen.add((verdict.author == MALLORY, verdict.strength))
         victim = verdict.author.rpartition("@")[2].endswith("lab.example")
         assert not victim or verdict.strength is Strength.NONE, (mail, sender, helo, mode, verdict)
-    assert perf_counter() - begun < 8
+    assert process_time() - begun < 8
     assert 500 < refused < 7500  # both ways are gone often
     assert {(True, Strength.SIGNED), (True, Strength.SENT), (True, Strength.NONE)} <= seen

@@ -5,7 +5,7 @@ import itertools
 import random
 import re
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import pytest
 from dkim.canonicalization import CanonicalizationPolicy, InvalidCanonicalizationPolicyError
@@ -147,11 +147,11 @@ def one_line_alternating(size: int) -> list[bytes]:
 def seconds_for(body: BodyHashing, parts: list[bytes]) -> float:
     def once() -> float:
         made = body()
-        begin = perf_counter()
+        begin = process_time()
         for part in parts:
             made.update(part)
         made.digest()
-        return perf_counter() - begin
+        return process_time() - begin
 
     return min(once() for _ in range(3))
 
@@ -261,6 +261,6 @@ def test_what_dkimpy_would_hash_is_wanted(tags: list[bytes]) -> None:
      b";c=a" + b" " * 250_000 + b"x", b"\r\n ;c=a/" * 25_000],
 )  # fmt: skip
 def test_a_hostile_signature_field_is_read_in_no_time(hostile: bytes) -> None:
-    begin = perf_counter()
+    begin = process_time()
     hashes_wanted(b"DKIM-Signature: " + hostile + b"\r\n")
-    assert perf_counter() - begin < 1
+    assert process_time() - begin < 1

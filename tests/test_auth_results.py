@@ -1,7 +1,7 @@
 """What another server says it has verified: read by the grammar, and believed only where it is ours."""
 
 import random
-from time import perf_counter
+from time import process_time
 
 import authres
 import pytest
@@ -523,19 +523,19 @@ def test_so_many_fields_are_looked_at():
      b"a; x=pass " + b"p.q=r " * 40_000, b"a 1" + b"1" * 200_000, b"(\\" * 100_000, b"a; x=y;" * 30_000],
 )  # fmt: skip
 def test_hostile_fields_cost_no_time(value):
-    begun = perf_counter()
+    begun = process_time()
     for cut in (LONGEST, len(value)):
         read_results(value[:cut])
     header = b"Authentication-Results: mx.lab.example " + value + b"\r\nReceived: from x" + value
     believed((header + b"\r\n") * 5 + REST, OURS)
-    assert perf_counter() - begun < 0.5
+    assert process_time() - begun < 0.5
 
 
 def test_many_fields_and_received_lines_cost_no_time():
     received = b"Received: " + b"(" * 5 + b"x" * 50 + b")" * 5 + b" by x\r\n"
-    begun = perf_counter()
+    begun = process_time()
     believed((received + GOOD) * 20_000, OURS)
-    assert perf_counter() - begun < 2
+    assert process_time() - begun < 2
 
 
 pieces = st.sampled_from(

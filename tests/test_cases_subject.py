@@ -1,6 +1,6 @@
 """What the subject of a case mail says."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -93,9 +93,9 @@ def test_names_lose_what_cannot_be_seen() -> None:
 def test_long_subjects_are_cut_and_cost_no_time() -> None:
     for subject in ("a@" * 50_000, "a" * 100_000, "<" * 100_000, f"{KIM} " * 5_000, "Re: " * 30_000,
                     '"' * 100_000, "a." * 50_000, f"{KIM} C-1 " + "x" * 100_000, "Kim " * 30_000):  # fmt: skip
-        begun = perf_counter()
+        begun = process_time()
         read = read_subject(subject)
-        assert perf_counter() - begun < 1
+        assert process_time() - begun < 1
         assert len(read.reviewers) <= MOST_REVIEWERS
         assert len(read.title) <= LONGEST_TITLE
         assert len(read.code) <= 40

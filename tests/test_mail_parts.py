@@ -9,7 +9,7 @@ from contextlib import suppress
 from email.message import EmailMessage, Message
 from email.policy import SMTP, compat32
 from importlib import resources
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -371,14 +371,14 @@ def test_hostile_mails_are_refused_or_read_in_a_second_and_64_mb(kind: str) -> N
 def cost(mail: Mail, *, trace: bool) -> tuple[float, int]:
     if trace:
         tracemalloc.start()
-    begun = perf_counter()
+    begun = process_time()
     try:
         root = split(mail)
         read_contents(mail, root)
         attachments(mail, root)
     except Refusal:
         pass
-    taken = perf_counter() - begun
+    taken = process_time() - begun
     peak = tracemalloc.get_traced_memory()[1] if trace else 0
     tracemalloc.stop()
     return taken, peak
@@ -444,10 +444,10 @@ def test_lines_that_are_no_fields_end_no_header() -> None:
     [b'Content-Type: text/plain; a="' + b";" * 120_000, b"Content-Type: a/b; " + b"c=d; " * 9_000],
 )
 def test_parameters_without_number_are_refused_at_once(field: bytes) -> None:
-    before = perf_counter()
+    before = process_time()
     with pytest.raises(Refusal, match="too long"):
         split(Mail(field + b"\r\n\r\nhi"))
-    assert perf_counter() - before < 1
+    assert process_time() - before < 1
 
 
 @pytest.mark.parametrize("odd", [b"name*=utf-8''a; name*0=b", b"name*" + b"9" * 5_000 + b"=a"])

@@ -6,7 +6,7 @@ The fixtures are written by us in the shape that mail systems write: no real mai
 import random
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -369,13 +369,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_report_is_read_in_no_time(name: str) -> None:
-    begin = perf_counter()
+    begin = process_time()
     with suppress(Refusal):
         _, bounce, complaint, _ = read(HOSTILE[name])
         assert complaint is None or complaint.recipient in ("", "a@b")
         assert bounce is None or bounce.fate is not Fate.DELIVERED
         assert bounce is None or len(bounce.reason) <= LONGEST_REASON
-    assert perf_counter() - begin < 1.5
+    assert process_time() - begin < 1.5
 
 
 def test_a_report_that_is_too_long_names_nobody() -> None:

@@ -1,6 +1,6 @@
 """The verbs in four languages, and what is near one."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -159,6 +159,6 @@ def test_a_condition_takes_an_approval_back(text: str) -> None:
 
 def test_a_line_of_many_words_takes_little_time() -> None:
     words = [f"re{chr(97 + n % 26)}{chr(97 + n // 26)}ke" for n in range(600)]
-    begun = perf_counter()
+    begun = process_time()
     meant_in(words, set(VERBS), 60)
-    assert perf_counter() - begun < 0.3
+    assert process_time() - begun < 0.3
