@@ -12,7 +12,9 @@
     take_files  attachments into sealed originals                         inbound/cases/take
     prepare     each scan in a child of its own                           inbound/scans
     draw        the picture
+    relate      how the scans meet: contacts, the open bite
     announce    one transaction: the case is open, the letters wait       -> outbound
+                  a unit that cannot be millimetres -> held, a question   inbound/cases/units
     discard     the raw mail is gone
 
 Every step may run twice. Which of them a crash cut short is the engine's knowledge; what is true is
@@ -22,11 +24,11 @@ in the rows.
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases.again import SHAREABLE, fingerprint_in
+from inbound.cases.again import SHAREABLE, SHAREABLE_IF_ADDRESSED, fingerprint_in
 from inbound.cases.announce import announce
 from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
-from inbound.cases.prepare import draw_picture, prepare_scans
+from inbound.cases.prepare import draw_picture, prepare_scans, relate_scans
 from inbound.cases.subject import read_subject
 from inbound.cases.take import left_out, take_files
 from inbound.cases.unpack import is_mere_formatting
@@ -62,8 +64,9 @@ async def mail_flow(house: House, children: Children, step: Step, mail_id: str) 
     await step(take_files, house, children, mail_id)
     await step(prepare_scans, house, children, mail_id)
     await step(draw_picture, house, children, mail_id)
-    await step(announce, house, mail_id)
-    await step(discard_mail, house, mail_id)
+    await step(relate_scans, house, children, mail_id)
+    if await step(announce, house, mail_id):
+        await step(discard_mail, house, mail_id)
 
 
 async def read_mail(house: House, children: Children, mail_id: str) -> bool:
@@ -117,7 +120,9 @@ async def _read(house: House, children: Children, mail: Mail, opened: OpenedMail
 
 async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachment]) -> MailState:
     """Acts on a person's mail in one transaction; returns the state that the mail has then."""
-    has_scans = any(file.format in SHAREABLE for file in files)
+    subject = read_subject(contents.subject, house.settings.domain)
+    shareable = SHAREABLE | (SHAREABLE_IF_ADDRESSED if subject.reviewers else frozenset())
+    has_scans = any(file.format in shareable for file in files)
     async with house.database.read() as connection:
         in_thread = await _case_of(house, connection, mail, contents, has_scans=has_scans)
     # Before the transaction: it takes as long as reading the files does.
@@ -131,12 +136,11 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         if case is None and mail.member_id is None and house.settings.may_sign_up(mail.author):
             return await signup.ask(house, connection, mail, contents)
         if case is None and has_scans and speaker.member:
-            subject = read_subject(contents.subject, house.settings.domain)
             opened = await open_case(house, connection, mail, speaker.member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
         no_scans = [
-            left_out(file.name, file.format) for file in files if file.format not in SHAREABLE
+            left_out(file.name, file.format) for file in files if file.format not in shareable
         ]
         now = house.clock.now()
         talk = Talk(house, connection, mail, speaker, contents, no_scans, has_scans, now, known)

@@ -13,6 +13,7 @@ from store.records import access, audit, cases, confirmations, outbox, remarks, 
 AFTER = {
     CaseState.OPEN: CaseState.EXPIRED,
     CaseState.WAITING: CaseState.UNANSWERED,
+    CaseState.HELD: CaseState.UNANSWERED,
     CaseState.PREPARING: CaseState.BROKEN,
 }
 

@@ -38,9 +38,10 @@ class Strength(IntEnum):
 class CaseState(StrEnum):
     WAITING = "waiting"  # Asked for a reviewer; dies after 24 hours without an answer.
     PREPARING = "preparing"  # The scans are being read.
+    HELD = "held"  # Its owner was asked for the unit; dies after 24 hours without an answer.
     OPEN = "open"  # Links work.
     FAILED = "failed"  # Not one scan could be used; nothing was shared.
-    UNANSWERED = "unanswered"  # Nobody named a reviewer in time; nothing was shared.
+    UNANSWERED = "unanswered"  # Nobody answered our question in time; nothing was shared.
     BROKEN = "broken"  # A fault of ours: nothing was shared, the operator has been told.
     EXPIRED = "expired"  # Its time ran out: links dead, objects and key destroyed.
     DELETED = "deleted"  # Its lab asked for it: the same, at once.
@@ -50,6 +51,7 @@ class ScanState(StrEnum):
     STORED = "stored"  # The original is sealed; it has not been read yet.
     READY = "ready"  # Read, checked and packed for the browser.
     REFUSED = "refused"  # Cannot be used; `problem` says why.
+    USED = "used"  # Belongs to another scan's surface: its material or its texture.
 
 
 class LetterState(StrEnum):
@@ -96,7 +98,7 @@ class PersonKind(StrEnum):
 # What a reviewer gets of a lab without having written: not after REVOKE, nor against their will.
 UNASKED_LETTERS = frozenset({"share", "remark"})
 LONGEST_SUBJECT = 200
-LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.OPEN})
+LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.HELD, CaseState.OPEN})
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ class Version(Row):
     mail_id: str
     picture: bool
     frame: dict[str, Any] | None  # unit vectors {"up": …, "front": …}
+    contacts: dict[str, Any] | None  # how the jaws meet
     left_out: list[str]  # a sentence for each attachment that is not a scan
 
 
@@ -215,8 +218,16 @@ class Scan(Row):
     copy_suffix: str
     copy_size: int
     copy_sha256: str
-    preview_size: int
+    preview_size: int  # as sealed, packed; 0 where there is none
+    medium_size: int
     full_size: int
+    map_size: int  # of its distances to the other jaw
+    unit: str  # what its owner said its numbers are, when we asked; empty else
+
+    @property
+    def is_surface(self) -> bool:
+        """Whether there is a mesh of it to look at; photos and documents have none."""
+        return self.state is ScanState.READY and self.full_size > 0
 
 
 @dataclass(frozen=True)

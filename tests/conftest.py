@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from store.settings import Settings
 from tests import seaweed as seaweeds
 from tests.fakedns import FakeDns
 from tests.fakes import ANNA, BEN, DOMAIN, PATIENCE, STRANGER, Inbox, Postman
+from viewer.templates import STATIC
+
+WEB = STATIC.parent / "web"
 
 logs.configure(as_json=False, quiet=True)
 # For tests of what touches objects: once with the folder, once with a real S3.
@@ -44,6 +48,19 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweeds.Seawe
     """An S3 server, started by the first test that asks for it."""
     with seaweeds.Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages of the viewer's lockfile: those beside its sources, or a fresh copy of them."""
+    if (WEB / "node_modules").exists():
+        return WEB / "node_modules"
+    copy = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(WEB / name, copy)
+    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    subprocess.run(install, cwd=copy, check=True, capture_output=True, timeout=300)
+    return copy / "node_modules"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,28 @@ import inbound.scans.nursery  # noqa: F401
 from inbound.scans.jobs import JOBS
 
 
-def sleep_once(_inputs: Any, _outputs: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Sleeps long the first time, and says so the second."""
-    mark = Path(arguments["mark"])
-    if mark.exists():
-        mark.unlink()
+def sleep_while_told(inputs: Any, _outputs: Any, _arguments: dict[str, Any]) -> dict[str, Any]:
+    """Sleeps long where its input says so; whoever kills it may change that for the next one."""
+    if bytes(inputs[0]) == b"awake":
         return {"slept": "the second time"}
-    mark.touch()
     time.sleep(60)
     return {}
+
+
+def reach_out(_inputs: Any, _outputs: Any, _arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a child that a file has taken over would try."""
+    found = {}
+    for what, attempt in (
+        ("network", lambda: socket.create_connection(("127.0.0.1", 25), 1)),
+        ("file", lambda: Path("/tmp/scanpost-was-here").write_text("x")),
+        ("program", lambda: os.execv("/bin/true", ["true"])),
+    ):
+        try:
+            attempt()
+            found[what] = "done"
+        except OSError as error:
+            found[what] = type(error).__name__
+    return found
 
 
 def sleep_long(_inputs: Any, _outputs: Any, _arguments: dict[str, Any]) -> dict[str, Any]:
@@ -43,5 +57,5 @@ def fail(_inputs: Any, _outputs: Any, _arguments: dict[str, Any]) -> dict[str, A
     raise RuntimeError("a bug of ours")
 
 
-for job in (sleep_once, sleep_long, die, eat_memory, fail):
+for job in (sleep_while_told, reach_out, sleep_long, die, eat_memory, fail):
     JOBS[job.__name__] = job

@@ -11,9 +11,12 @@ import pytest
 
 from inbound.scans import child
 from inbound.scans.child import Children, Memory
+from inbound.scans.jobs import unwired
 from store.errors import ChildLost, ScanRefused, Stopping
 from tests.conftest import jaw_stl
 from tests.service import descendants_of
+
+ARGUMENTS = {"format": "STL", "beside": [], "preview": 50_000, "mm_per_unit": 1.0}
 
 
 @pytest.fixture
@@ -27,11 +30,12 @@ async def children() -> AsyncIterator[Children]:
 
 async def test_a_scan_goes_in_and_its_files_come_out(children: Children) -> None:
     with Memory.of([jaw_stl()]) as original:
-        facts, results = await children.run("prepare_scan", [original], 3, format="STL")
-    preview, full, copy = results
+        facts, results = await children.run("prepare_scan", [original], 4, **ARGUMENTS)
+    preview, medium, full, copy = results
     assert facts["report"]["triangles"] > 1000
-    assert next(preview.pieces()).startswith(b"glTF")
+    assert unwired(next(preview.pieces())).startswith(b"glTF")
     assert full.size >= preview.size
+    assert medium.size == 0
     assert copy.size == len(jaw_stl())
     for memory in results:
         memory.close()
@@ -39,14 +43,26 @@ async def test_a_scan_goes_in_and_its_files_come_out(children: Children) -> None
 
 async def test_a_refusal_comes_back_as_its_sentence(children: Children) -> None:
     with Memory.of([jaw_stl()[:5000]]) as original, pytest.raises(ScanRefused, match="stops after"):
-        await children.run("prepare_scan", [original], 3, format="STL")
+        await children.run("prepare_scan", [original], 4, **ARGUMENTS)
 
 
 async def test_a_child_killed_from_outside_is_tried_again(children: Children) -> None:
-    working = asyncio.create_task(children.run("sleep_once", [], 0, mark=_mark(children)))
-    await _kill_one(children)
-    facts, _ = await working
+    with Memory.of([b"sleep"]) as told:
+        working = asyncio.create_task(children.run("sleep_while_told", [told], 0))
+        async with asyncio.timeout(10):
+            while not children.alive:
+                await asyncio.sleep(0.01)
+        os.pwrite(told.fd, b"awake", 0)
+        for process in children.alive:
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+        facts, _ = await working
     assert facts == {"slept": "the second time"}
+
+
+async def test_a_child_reaches_no_network_no_file_and_no_program(children: Children) -> None:
+    facts, _ = await children.run("reach_out", [], 0)
+    assert facts == dict.fromkeys(("network", "file", "program"), "PermissionError")
 
 
 async def test_a_child_that_is_always_killed_is_no_fault_of_the_file(children: Children) -> None:
@@ -125,20 +141,6 @@ def test_a_forgotten_memory_file_closes_itself() -> None:
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def _mark(children: Children) -> str:
-    return f"/tmp/scanpost-test-{os.getpid()}-{id(children)}"
-
-
-async def _kill_one(children: Children) -> None:
-    mark = Path(_mark(children))
-    async with asyncio.timeout(10):
-        while not os.path.exists(mark):  # noqa: ASYNC240, PTH110 -- a look at a local file
-            await asyncio.sleep(0.01)
-    for process in children.alive:
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
 
 
 def _sleeps(pid: int) -> bool:

@@ -6,9 +6,12 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from inbound.scans import obj
+from inbound.scans.beside import Beside
 from inbound.scans.mesh import Mesh
+from inbound.scans.texture import baked
 from scanpost import jaws
 from store.errors import ScanRefused
 
@@ -124,3 +127,106 @@ def plain_refusals():
         sentence = str(refused)
     assert sentence[0].islower()
     assert sentence.endswith(".")
+
+
+SQUARES = (
+    b"mtllib skin.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nvt 1 1\n"
+    b"usemtl a\nf 1/1 2/2 3/3\nusemtl b\nf 2/2 4/4 3/3\n"
+)
+PLAIN = b"newmtl a\nKd 1 0 0\nnewmtl b\nKd 0 0 1\n"
+PAINTED = b"newmtl a\nKd 1 0 0\nmap_Kd C:\\scans\\Jane Doe\\Red.PNG\nnewmtl b\nmap_Kd -s 1 1 1 -clamp on blue one.png\n"
+
+
+def picture(colour):
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), colour).save(out, "PNG")
+    return memoryview(out.getvalue())
+
+
+PICTURES = {"red.png": picture((255, 0, 0)), "Blue One.png": picture((0, 0, 255))}
+
+
+def read_beside(data, **files):
+    beside = Beside({name: memoryview(file) for name, file in files.items()})
+    mesh, notes = obj.read_with(memoryview(data), beside)
+    return mesh, notes, beside.used
+
+
+def corner_colours(mesh):
+    return mesh.colours[mesh.faces].tolist()
+
+
+def test_plain_materials_become_vertex_colours_and_split_the_vertices_where_they_meet():
+    mesh, notes, used = read_beside(SQUARES, **{"SKIN.mtl": PLAIN})
+    assert corner_colours(mesh) == [[[255, 0, 0]] * 3, [[0, 0, 255]] * 3]
+    assert (
+        mesh.vertices[mesh.faces].tolist()
+        == read(SQUARES).vertices[[[0, 1, 2], [1, 3, 2]]].tolist()
+    )
+    assert len(mesh.vertices) == 6
+    assert (notes, used) == (3, {"SKIN.mtl"})
+
+
+def test_materials_may_stand_in_the_obj_itself():
+    mesh, _, used = read_beside(PLAIN + SQUARES)
+    assert corner_colours(mesh) == [[[255, 0, 0]] * 3, [[0, 0, 255]] * 3]
+    assert used == set()
+
+
+def test_colours_of_points_win_over_plain_materials_and_one_grey_says_nothing():
+    with_colours = SQUARES.replace(b" 0\nv", b" 0 0 1 0\nv").replace(
+        b"1 1 0\nvt", b"1 1 0 0 1 0\nvt"
+    )
+    mesh, _, _ = read_beside(with_colours, **{"skin.mtl": PLAIN})
+    assert mesh.colours.tolist() == [[0, 255, 0]] * 4
+    grey, _, _ = read_beside(
+        SQUARES, **{"skin.mtl": b"newmtl a\nKd .8 .8 .8\nnewmtl b\nKd .8 .8 .8\n"}
+    )
+    assert grey.colours is None
+
+
+def test_one_image_becomes_the_texture_seen_from_its_upper_left_corner():
+    mtl = b"newmtl a\nmap_Kd red.png\nnewmtl b\nmap_Kd ../../RED.png\n"
+    mesh, _, used = read_beside(SQUARES, **{"skin.mtl": mtl, "red.png": PICTURES["red.png"]})
+    assert mesh.uvs.tolist() == [[0, 1], [1, 1], [0, 0], [1, 0]]
+    assert mesh.faces.tolist() == [[0, 1, 2], [1, 3, 2]]
+    assert mesh.texture.startswith(b"\xff\xd8\xff")
+    assert used == {"skin.mtl", "red.png"}
+
+
+def test_several_images_become_one_and_each_corner_keeps_its_colour():
+    mesh, _, used = read_beside(SQUARES, **{"skin.mtl": PAINTED}, **PICTURES)
+    assert used == {"skin.mtl", "red.png", "Blue One.png"}
+    found = np.array(corner_colours(baked(mesh)))
+    assert np.abs(found - [[[255, 0, 0]], [[0, 0, 255]]]).max() < 30
+
+
+def test_an_image_that_was_not_sent_leaves_plain_colours():
+    mesh, _, used = read_beside(SQUARES, **{"skin.mtl": PAINTED})
+    assert mesh.texture is None
+    assert corner_colours(mesh)[0] == [[255, 0, 0]] * 3
+    assert used == {"skin.mtl"}
+    some, _, _ = read_beside(
+        SQUARES, **{"skin.mtl": PLAIN + PAINTED[PAINTED.index(b"newmtl b") :]}, **PICTURES
+    )
+    assert np.abs(np.array(corner_colours(baked(some))) - [[[255, 0, 0]], [[0, 0, 255]]]).max() < 30
+
+
+def test_a_place_on_the_texture_that_is_not_there_is_refused():
+    with pytest.raises(ScanRefused, match="refers to texture point 9 and holds 4"):
+        read_beside(SQUARES.replace(b"4/4", b"4/9"), **{"skin.mtl": PAINTED}, **PICTURES)
+    with pytest.raises(ScanRefused, match="stops inside one of its 4 texture points"):
+        read_beside(SQUARES.replace(b"vt 1 1", b"vt 1"), **{"skin.mtl": PAINTED}, **PICTURES)
+
+
+@pytest.mark.parametrize("faces", [b"f 1/1/1 2/2/1 3/3/1\n", b"f 1/1/ 2/2/ 3/3/\n", b"f -4/-4 -3/-3 -2/-2\n",
+                                   b"f 1/1 2/2/9 3/3\n", b"f 1/1/1 2/2 3/3//\n"])  # fmt: skip
+def test_every_way_to_name_a_place_on_the_texture_is_read(faces):
+    data = SQUARES[: SQUARES.index(b"usemtl")] + b"usemtl a\n" + faces
+    mesh, _, _ = read_beside(data, **{"skin.mtl": PAINTED}, **PICTURES)
+    assert mesh.uvs[mesh.faces].tolist() == [[[0, 1], [1, 1], [0, 0]]]
+
+
+def test_corners_without_a_place_are_read_too():
+    mesh, _, _ = read_beside(SQUARES + b"f 1//1 2/2/1 3\n", **{"skin.mtl": PAINTED}, **PICTURES)
+    assert len(mesh.faces) == 3

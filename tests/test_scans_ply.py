@@ -230,3 +230,19 @@ def plain_refusals():
         sentence = str(refused)
     assert sentence[0].islower()
     assert sentence.endswith(".")
+
+
+def test_comments_and_tables_of_the_writers_own_are_counted_as_notes():
+    def notes(data):
+        return ply.read_with_notes(memoryview(data))[1]
+
+    camera = "element camera 1\nproperty float f\n"
+    assert notes(DATA.replace(b"comment generated jaw\n", b"")) == 0
+    assert notes(DATA) == 1
+    assert notes(DATA.replace(b"1.0\n", b"1.0\nobj_info by Jane\ncomment\n", 1)) == 2
+    assert notes(header(extra=camera) + TRIANGLE + bytes(4) + FACE) == 1
+
+
+def test_text_with_more_numbers_than_it_declares_is_refused_rather_than_read_askew():
+    body = b"0 0 0\n1 0 0\n0 1 0\n3 0 1 2 0.5 0.5\n"
+    assert refusal(header(order="ascii") + body).startswith("holds more numbers than its header")

@@ -1,4 +1,3 @@
-import importlib
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inbound.scans import glb, obj, ply, stl
+from inbound.scans.mesh import Mesh
 from inbound.scans.prepare import prepare
 from inbound.scans.roles import Role
 from inbound.scans.sniff import Format
@@ -38,7 +38,41 @@ def test_one_call_gives_all_that_a_case_needs(kind):
     assert result.frame.up[2] > 0.99
     assert len(glb.unpack(result.preview).faces) <= 50_000
     assert len(glb.unpack(result.full).faces) == len(JAW.faces)
+    assert result.medium == b""  # the full one is as light
     assert result.copy_suffix == kind.value.lower()
+    assert result.stripped > 0  # the patient's name, among others
+
+
+def test_a_large_scan_has_a_level_for_small_devices():
+    jaw = jaws.make_jaw(340_000, "upper")
+    result = prepare(memoryview(jaws.stl_bytes(jaw)), Format.STL, preview=20_000)
+    assert len(glb.unpack(result.preview).faces) <= 20_000
+    assert 100_000 < len(glb.unpack(result.medium).faces) <= 200_000
+    assert len(glb.unpack(result.full).faces) == len(jaw.faces)
+    assert abs(result.report.size_mm[0] - np.ptp(jaw.vertices[:, 0])) < 0.001
+
+
+def test_inches_become_millimetres_only_when_they_are_said_to_be():
+    small = Mesh(JAW.vertices / np.float32(25.4), JAW.faces)
+    data = memoryview(jaws.stl_bytes(small))
+    assert max(prepare(data, Format.STL).report.size_mm) < 4
+    told = prepare(data, Format.STL, mm_per_unit=25.4)
+    assert np.allclose(told.report.size_mm, np.ptp(JAW.vertices, axis=0), atol=0.002)
+    copied = stl.read(memoryview(told.copy))
+    assert np.allclose(np.ptp(copied.vertices, axis=0), np.ptp(JAW.vertices, axis=0), atol=0.002)
+
+
+def test_a_seam_of_the_colours_is_no_edge_of_the_surface():
+    striped = np.where(JAW.vertices[:, :1] > 0, 255, 0).repeat(3, axis=1).astype(np.uint8)
+    corners = JAW.faces.ravel()
+    # Corner by corner, each triangle in the colour of its first: no two neighbours share a vertex.
+    torn = Mesh(
+        JAW.vertices[corners],
+        np.arange(len(corners), dtype=np.int32).reshape(-1, 3),
+        striped[JAW.faces[:, 0]].repeat(3, axis=0),
+    )
+    whole = prepare(memoryview(FILES[Format.STL]), Format.STL).report
+    assert prepare(memoryview(ply.write(torn)), Format.PLY).report.holes == whole.holes
 
 
 @pytest.mark.parametrize("kind", list(FILES))
@@ -71,12 +105,10 @@ def test_what_is_no_scan_is_refused(kind):
 
 
 def test_an_unforeseen_error_becomes_a_sentence(monkeypatch):
-    def fail(data):
+    def fail(*_):
         raise MemoryError("cannot allocate 3 PiB")
 
-    module = importlib.import_module("inbound.scans.prepare")
-    reader = (fail, *module._READERS[Format.STL][1:])
-    monkeypatch.setitem(module._READERS, Format.STL, reader)
+    monkeypatch.setattr("inbound.scans.prepare.read", fail)
     with pytest.raises(ScanRefused) as caught:
         prepare(memoryview(b""), Format.STL)
     assert str(caught.value).startswith("cannot be read as STL")

@@ -76,3 +76,25 @@ def test_random_bytes_are_not_taken_for_triangles():
 @given(st.binary(max_size=400), st.integers(0, 2**40))
 def test_any_bytes_are_sniffed_without_an_error(head, size):
     assert isinstance(sniff(head, size), Format)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"OFF\n8 6 12\n0 0 0\n", Format.OFF),
+        (b"# made by hand\n\nCOFF # colours\n8 6\n", Format.OFF),
+        (b"  OFF8 6 12\n", Format.OFF),
+        (b"OFF BINARY\n\0\0\0\x08\0\0\0\x06", Format.OFF),
+        (b"OFF we go to lunch at 12\n", Format.OTHER),
+        (b'{"asset": {"version": "2.0"}}', Format.GLTF),
+        (b'\xef\xbb\xbf {\n  "buffers" : [{"uri":"data:application/octet-stream;base64,AAAA', Format.GLTF),
+        (b'{"patient": "Jane Doe"}', Format.OTHER),
+        (b"# Blender MTL File\nnewmtl skin\nKd 1 0 0\n", Format.MTL),
+        (b"newmtl blue\nKd 0 0 1\nusemtl blue\nv 0 0 0\n", Format.OBJ),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", Format.HEIC),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0heic", Format.HEIC),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp42", Format.OTHER),
+    ],
+)  # fmt: skip
+def test_the_rarer_formats_are_told_by_content_too(data, kind):
+    assert sniffed(data) is kind

@@ -168,3 +168,21 @@ def plain_refusals():
         sentence = str(refused)
     assert sentence[0].islower()
     assert sentence.endswith(".")
+
+
+def test_header_name_and_attribute_words_are_counted_as_notes():
+    def notes(data):
+        return stl.notes(memoryview(data))
+
+    plain = stl.write(SMALL.vertices[SMALL.faces])
+    coloured = plain[:-1] + b"\x80"
+    assert notes(plain) == 0
+    assert notes(coloured) == 1
+    assert notes(b"Jane Doe".ljust(80) + coloured[80:]) == 2
+    assert notes(jaws.ascii_stl_bytes(SMALL, name="Jane")) == 1
+    assert notes(jaws.ascii_stl_bytes(SMALL, name="")) == 0
+
+
+def test_text_whose_facets_have_no_normal_is_read():
+    text = b"solid\nfacet\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid\n"
+    assert read(text).vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]

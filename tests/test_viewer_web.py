@@ -10,6 +10,7 @@ from email.message import Message
 from urllib.parse import quote, unquote
 
 import aiohttp
+import brotli
 import pytest
 import sqlalchemy as sa
 from yarl import URL
@@ -432,11 +433,38 @@ async def test_pages_are_kept_by_no_cache_and_meshes_for_good_in_this_browser_on
         assert "?v=" in address
         async with web.get(running.url + address, headers=cookie) as answer:
             assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
-            assert (await answer.read()).startswith(b"glTF")
+            assert answer.headers["Content-Encoding"] == "br"
+            assert brotli.decompress(await answer.read()).startswith(b"glTF")
     for path in ("", "/picture.png", "/scan/1/download"):
         for headers in (cookie, {}):
             async with web.get(link + path, headers=headers) as answer:
                 assert "no-store" in answer.headers["Cache-Control"], path
+
+
+async def test_a_mesh_travels_packed_and_its_ranges_are_those_of_the_plain_file(
+    running: Running, web: aiohttp.ClientSession
+) -> None:
+    _, link = await share(running)
+    cookie = await enter(running, web, link)
+    mesh = f"{link}/scan/1/full.glb"
+    async with web.get(mesh, headers=cookie | {"Accept-Encoding": "gzip, br"}) as answer:
+        assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == (
+            "br",
+            "Accept-Encoding",
+        )
+        packed = await answer.read()
+    async with web.get(mesh, headers=cookie | {"Accept-Encoding": "gzip, br;q=0"}) as answer:
+        assert "Content-Encoding" not in answer.headers
+        plain = await answer.read()
+    assert brotli.decompress(packed) == plain
+    assert len(packed) < len(plain)
+    # A broken download goes on where the unpacked bytes ended.
+    asked = {"Accept-Encoding": "gzip, br", "Range": "bytes=1000-"}
+    async with web.get(mesh, headers=cookie | asked) as answer:
+        assert answer.status == 206
+        assert answer.headers["Content-Range"] == f"bytes 1000-{len(plain) - 1}/{len(plain)}"
+        assert "Content-Encoding" not in answer.headers
+        assert await answer.read() == plain[1000:]
 
 
 async def test_scripts_and_styles_come_by_their_hashed_names_alone_compressed_as_asked(

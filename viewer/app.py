@@ -30,6 +30,8 @@ def make_app(house: House) -> web.Application:
             web.get("/r/{token}/picture.png", files.send_picture),
             web.get(r"/r/{token}/scan/{number:\d{1,4}}/preview.glb", files.send_preview),
             web.get(r"/r/{token}/scan/{number:\d{1,4}}/full.glb", files.send_full),
+            web.get(r"/r/{token}/scan/{number:\d{1,4}}/medium.glb", files.send_medium),
+            web.get(r"/r/{token}/scan/{number:\d{1,4}}/photo", files.send_photo),
             web.get(r"/r/{token}/scan/{number:\d{1,4}}/download", files.send_download),
             web.get("/c/{token}", confirm.show_confirmation),
             web.post("/c/{token}", confirm.take_click),

@@ -3,9 +3,11 @@
 A running download asks again, a megabyte at a time, whether its link still lives: REVOKE ends it.
 """
 
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import quote
 
+import brotli
 from aiohttp import web
 
 from store.blobs.sealed import CHUNK, SealedReader
@@ -15,6 +17,7 @@ from store.model import Scan, ScanState
 from store.records import access, audit, cases
 from store.tokens import Purpose
 from viewer.page import download_name
+from viewer.static_files import accepts
 from viewer.visit import HOUSE, Visit, visit_in_session
 
 # Their addresses hold the version: they never change, and stay in this browser alone.
@@ -32,8 +35,21 @@ async def send_preview(request: web.Request) -> web.StreamResponse:
     return await _send_mesh(request, "preview")
 
 
+async def send_medium(request: web.Request) -> web.StreamResponse:
+    return await _send_mesh(request, "medium")
+
+
 async def send_full(request: web.Request) -> web.StreamResponse:
     return await _send_mesh(request, "full")
+
+
+async def send_photo(request: web.Request) -> web.StreamResponse:
+    visit = await visit_in_session(request)
+    scan = await _scan(request, visit)
+    if scan.is_surface or not scan.preview_size:
+        raise NotFound("There is no such photo in this case.")
+    headers = {"Content-Type": "image/webp", "Cache-Control": FOR_GOOD}
+    return await _send(request, visit, scan.number, "preview", headers)
 
 
 async def send_download(request: web.Request) -> web.StreamResponse:
@@ -61,8 +77,18 @@ def content_disposition(name: str) -> str:
 async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
     visit = await visit_in_session(request)
     scan = await _scan(request, visit)
-    headers = {"Content-Type": "model/gltf-binary", "Cache-Control": FOR_GOOD}
-    return await _send(request, visit, scan.number, what, headers)
+    if not scan.is_surface or (what == "medium" and not scan.medium_size):
+        raise NotFound("There is no such scan in this case.")
+    headers = {
+        "Content-Type": "model/gltf-binary",
+        "Cache-Control": FOR_GOOD,
+        "Vary": "Accept-Encoding",
+    }
+    # Sealed as it travels. What a broken connection left is asked for by ranges of the plain file.
+    if accepts(request, "br") and "Range" not in request.headers:
+        headers["Content-Encoding"] = "br"
+        return await _send(request, visit, scan.number, what, headers)
+    return await _send(request, visit, scan.number, what, headers, opened=_Unpacked)
 
 
 async def _scan(request: web.Request, visit: Visit) -> Scan:
@@ -76,10 +102,31 @@ async def _scan(request: web.Request, visit: Visit) -> Scan:
     raise NotFound("There is no such scan in this case.")
 
 
+class _Unpacked:
+    """A mesh without the packing in which it is sealed: for who cannot take that, or wants a range."""
+
+    def __init__(self, reader: SealedReader) -> None:
+        self.data: bytes = brotli.decompress(reader.read(0, reader.size))
+        self.size = len(self.data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        return self.data[start:stop]
+
+
+Reader = SealedReader | _Unpacked
+
+
 async def _send(
-    request: web.Request, visit: Visit, number: int, what: str, headers: dict[str, str]
+    request: web.Request,
+    visit: Visit,
+    number: int,
+    what: str,
+    headers: dict[str, str],
+    opened: Callable[[SealedReader], Reader] | None = None,
 ) -> web.StreamResponse:
-    reader = await _open(request, visit, number, what)
+    sealed = await _open(request, visit, number, what)
+    run = request.app[HOUSE].object_threads.run
+    reader: Reader = await run(opened, sealed) if opened else sealed
     start, end = _range_of(request, reader.size)
     partial = (start, end) != (0, reader.size)
     response = web.StreamResponse(status=206 if partial else 200, headers=headers)
@@ -139,7 +186,7 @@ async def _stream(
     request: web.Request,
     visit: Visit,
     response: web.StreamResponse,
-    reader: SealedReader,
+    reader: Reader,
     start: int,
     end: int,
 ) -> None:

@@ -58,6 +58,7 @@ def case_values(
     width, height = PICTURE
     poster = {"url": f"{base}/picture.png", "width": width, "height": height}
     ready = [scan for scan in scans if scan.state is ScanState.READY]
+    others = [scan for scan in ready if not scan.is_surface]
     return {
         "id": case.public_id,
         "title": case.name,
@@ -69,7 +70,8 @@ def case_values(
         "poster": poster if version.picture else None,
         "seen": f"{base}/seen",
         "frame": version.frame or UPRIGHT,
-        "scans": [_scan_values(visit, version, scan) for scan in ready],
+        "scans": [_scan_values(visit, version, scan) for scan in ready if scan.is_surface],
+        "others": [_other_values(visit, version, scan) for scan in others],
         "problems": _problems(version, scans) if visit.is_owner else [],
     }
 
@@ -83,8 +85,7 @@ def download_name(case: Case, scan: Scan) -> str:
 def _scan_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
     report = scan.report or {}
     place = f"/r/{visit.token}/scan/{scan.number}"
-    # The version in the address lets a browser keep the mesh for good.
-    mark = f"?v={version.id[:8]}"
+    mark = _mark(version)
     return {
         "n": scan.number,
         "role": scan.role,
@@ -96,21 +97,46 @@ def _scan_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
         "colours": report.get("colours", False),
         "preview": f"{place}/preview.glb{mark}",
         "preview_bytes": scan.preview_size,
+        "medium": f"{place}/{'medium' if scan.medium_size else 'full'}.glb{mark}",
+        "medium_bytes": scan.medium_size or scan.full_size,
         "full": f"{place}/full.glb{mark}",
         "full_bytes": scan.full_size,
-        "download": f"{place}/download",
         **_download_values(visit, scan),
     }
 
 
+def _other_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
+    """A photo or a document: no mesh to draw, but to look at or to take home."""
+    report = scan.report or {}
+    place = f"/r/{visit.token}/scan/{scan.number}"
+    photo = f"{place}/photo{_mark(version)}" if scan.preview_size else ""
+    return {
+        "n": scan.number,
+        "label": scan.label,
+        "photo": photo,
+        "width": report.get("width", 0),
+        "height": report.get("height", 0),
+        "pages": report.get("pages", 0),
+        **_download_values(visit, scan),
+    }
+
+
+def _mark(version: Version) -> str:
+    """The version in an address lets a browser keep what is there for good."""
+    return f"?v={version.id[:8]}"
+
+
 def _download_values(visit: Visit, scan: Scan) -> dict[str, Any]:
+    place = {"download": f"/r/{visit.token}/scan/{scan.number}/download"}
     if visit.is_owner:
         return {
+            **place,
             "download_name": scan.original_name,
             "download_bytes": scan.original_size,
             "sha256": scan.original_sha256,
         }
     return {
+        **place,
         "download_name": download_name(visit.holder.case, scan),
         "download_bytes": scan.copy_size,
         "sha256": scan.copy_sha256,

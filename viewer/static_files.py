@@ -21,14 +21,14 @@ async def send_static(request: web.Request) -> web.StreamResponse:
     }
     path = STATIC / name
     for encoding, suffix in _ENCODINGS:
-        if _accepts(request, encoding):
+        if accepts(request, encoding):
             path = STATIC / f"{name}{suffix}"
             headers["Content-Encoding"] = encoding
             break
     return web.Response(body=path.read_bytes(), headers=headers)
 
 
-def _accepts(request: web.Request, encoding: str) -> bool:
+def accepts(request: web.Request, encoding: str) -> bool:
     """RFC 9110 12.5.3: listed by name, and not with a weight of nothing."""
     for offer in request.headers.get("Accept-Encoding", "").lower().split(","):
         name, _, weight = offer.replace(" ", "").partition(";q=")

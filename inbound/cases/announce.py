@@ -6,20 +6,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.letters import answer_letter, notice_letter, share_letter
 from inbound.cases.opening import case_id_of
+from inbound.cases.units import ask_for_unit, doubtful
 from store.house import House
 from store.model import LIFETIME, REMINDER_BEFORE_END, Case, CaseState, MailState, ScanState
 from store.records import access, audit, cases, mails, outbox, work
 from store.tokens import derived_id
 
 
-async def announce(house: House, mail_id: str) -> None:
-    """One transaction: what became of the case, and the letters that say so."""
+async def announce(house: House, mail_id: str) -> bool:
+    """One transaction: what became of the case, and the letters that say so; False where a question
+    came of it, for which the mail has to wait.
+    """
+    asked = False
     async with house.database.write() as connection:
         # Read again here: another run of this flow, or the clock, may have been quicker.
         case = await cases.case(connection, case_id_of(mail_id))
+        if case.state is CaseState.HELD:
+            return False
         if case.state is not CaseState.PREPARING:
             await mails.settle(connection, mail_id, MailState.DONE, case.state, case.id)
-            return
+            return True
         scans = await cases.scans_of(connection, derived_id("version", mail_id))
         hashes = [scan.original_sha256 for scan in scans]
         twin = await cases.live_case_with_same_scans(connection, case, hashes)
@@ -28,9 +34,13 @@ async def announce(house: House, mail_id: str) -> None:
         elif twin and await _is_the_same(connection, case, twin):
             known = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
             await _point_to(house, connection, case, twin, mail_id, known)
+        elif doubtful(scans):
+            await ask_for_unit(house, connection, case, scans, mail_id)
+            asked = True
         else:
             await _share(house, connection, case, mail_id)
     house.poke()
+    return not asked
 
 
 async def _share(house: House, connection: AsyncConnection, case: Case, mail_id: str) -> None:

@@ -70,7 +70,7 @@ async def _receipt(
     again = f"To share again, send the scans in a new mail to share@{house.settings.domain}."
     if case.state is CaseState.UNANSWERED:
         return f"{case.short_name} was not shared", [
-            "Nobody named a reviewer within 24 hours, so your mail and its scans were destroyed.",
+            "Our question was not answered within 24 hours, so your mail and its scans were destroyed.",
             again,
         ]
     if case.state is CaseState.BROKEN:

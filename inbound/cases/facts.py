@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from inbound.cases.gate import findings, meetings_in_words
 from store.clock import in_words
 from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState
 from store.records import access, cases, remarks, suppressions
@@ -11,7 +12,7 @@ from store.records import access, cases, remarks, suppressions
 _ENDED = {
     CaseState.FAILED: "Nothing was shared.",
     CaseState.BROKEN: "Nothing was shared: this server failed to prepare it.",
-    CaseState.UNANSWERED: "Nothing was shared: no reviewer was named in time.",
+    CaseState.UNANSWERED: "Nothing was shared: our question was not answered in time.",
     CaseState.EXPIRED: "Ended. Links are dead; scans and key are destroyed.",
     CaseState.DELETED: "Deleted. Links are dead; scans and key are destroyed.",
 }
@@ -21,6 +22,9 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
     """Plain values for a letter's context; no link and no token is among them."""
     version = await cases.latest_version(connection, case.id)
     scans = await cases.scans_of(connection, version.id) if version else []
+    ready = [scan for scan in scans if scan.state is ScanState.READY]
+    surfaces = [scan for scan in ready if scan.is_surface]
+    meetings = ((version.contacts if version else None) or {}).get("meetings", [])
     reviewers = await access.reviewers_of(connection, case.id)
     verdicts = {
         remark.person_id: remark
@@ -38,9 +42,10 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "version": version.number if version else 0,
         "picture": bool(version and version.picture),
         "version_id": version.id if version else "",
-        "scans": [
-            scan_facts(scan) for scan in scans if scan.state is ScanState.READY and scan.report
-        ],
+        "scans": [scan_facts(scan) for scan in ready],
+        "stripped": sum((scan.report or {}).get("stripped", 0) for scan in ready),
+        "findings": findings(surfaces, meetings),
+        "meetings": meetings_in_words(surfaces, meetings),
         "problems": problems(scans, version.left_out if version else []),
         "reviewers": [
             person_facts(
@@ -58,6 +63,8 @@ def state_sentence(case: Case, now: int) -> str:
         return f"Open until {in_words(case.expires_at)}."
     if case.state is CaseState.WAITING:
         return f"Waits for the address of a reviewer until {in_words(case.expires_at)}."
+    if case.state is CaseState.HELD:
+        return f"Waits for the unit of its scans until {in_words(case.expires_at)}."
     if case.state is CaseState.PREPARING:
         return "The scans are being prepared."
     return _ENDED.get(case.state, _ENDED[CaseState.EXPIRED])
@@ -69,9 +76,9 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
         "number": scan.number,
         "label": scan.label,
         "file": scan.original_name,
-        "triangles": f"{report.get('triangles', 0):,}",
         "size": _size(report),
-        "found": found_in(report),
+        "detail": _detail(report),
+        "found": found_in(report) if scan.is_surface else "",
     }
 
 
@@ -131,5 +138,20 @@ _VERDICTS = {
 
 
 def _size(report: dict[str, Any]) -> str:
+    if "width" in report:
+        return f"{report['width']:,} × {report['height']:,} pixels"
+    if "pages" in report:
+        return "1 page" if report["pages"] == 1 else f"{report['pages']} pages"
+    if "frames" in report:
+        return f"{report['columns']} × {report['rows']} pixels"
     sides = report.get("size_mm") or []
     return " × ".join(f"{side:.1f}" for side in sides) + " mm" if sides else ""
+
+
+def _detail(report: dict[str, Any]) -> str:
+    if "triangles" in report:
+        return f"{report['triangles']:,} triangles"
+    if "frames" in report:
+        pictures = "1 picture" if report["frames"] == 1 else f"{report['frames']} pictures"
+        return f"{report['modality']}, {pictures}".removeprefix(", ")
+    return ""

@@ -105,7 +105,16 @@ def root_of(case: Case) -> str:
     return f"<case.{case.id}@scanpost.invalid>"
 
 
-_FOR_REVIEWERS = ("name", "short_name", "public_id", "note", "ends", "picture", "version_id")
+_FOR_REVIEWERS = (
+    "name",
+    "short_name",
+    "public_id",
+    "note",
+    "ends",
+    "picture",
+    "version_id",
+    "meetings",
+)
 
 
 async def _about(

@@ -1,10 +1,10 @@
-"""Step: the attachments of a mail become sealed originals, with a row for each scan. May run twice."""
+"""Step: the attachments of a mail become sealed originals, with a row for each. May run twice."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from inbound.cases.again import DAMAGED, SCANS
+from inbound.cases.again import DAMAGED, KEPT, SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import seal
 from inbound.cases.unpack import PACKED, Unpacker
@@ -20,14 +20,14 @@ from store.records import cases, mails
 from store.sweep import TRIES
 from store.tokens import derived_id
 
-_NOT_SHARED = "It was left out; STL, PLY, OBJ and ZIP of these are shared."
+_NOT_SHARED = (
+    "It was left out; STL, PLY, OBJ, 3MF, GLB and OFF are shared, photos, PDF, and ZIP of these."
+)
 _LEFT_OUT = {
     Format.HPS: "is a 3Shape scan that only 3Shape's own programs open. Export it as STL or PLY and"
     " send it again.",
-    Format.THREEMF: "is a 3MF file. Export it as STL, PLY or OBJ and send it again.",
-    Format.GLB: "is a GLB file. Export it as STL, PLY or OBJ and send it again.",
-    Format.DICOM: f"is a DICOM file. {_NOT_SHARED}",
-    Format.PDF: f"is a PDF. {_NOT_SHARED}",
+    Format.HEIC: "is an iPhone photo in HEIC, which few can open. Send it as JPEG (in the iPhone's"
+    " settings: Camera, Formats, Most Compatible).",
     Format.MAIL: "was searched for files, and none was found. It was left out; if a scan should be in"
     " it, attach the scan itself.",
     Format.YENC: "is encoded as yEnc, which mail programs cannot read. Attach the file and send it"
@@ -93,8 +93,9 @@ class _Shelf:
         run = self.house.threads.run
         with await run(OpenedMail, self.house.spool, mail_id) as mail:
             for file in await run(mail.files):
-                if file.format in SCANS:
-                    self.taken.digests.add(await self._store(file.name, file.pieces))
+                if file.format in KEPT:
+                    digest = await self._store(file.name, file.pieces)
+                    self.taken.digests |= {digest} if file.format in SCANS else set()
                 elif file.format in PACKED:
                     await self._unpack(file)
                 else:
@@ -103,7 +104,7 @@ class _Shelf:
         return self.taken
 
     async def _store(self, name: str, pieces: Callable[[], Iterable[bytes]]) -> str:
-        """Seals a file and notes it as a scan, if it is one; returns its SHA-256 in any case."""
+        """Seals a file and notes it, if it is one that a case keeps; returns its SHA-256 in any case."""
         number = len(self.taken.stored) + 1
         place = object_name(self.case_id, self.version_id, number, "original")
         try:
@@ -114,7 +115,7 @@ class _Shelf:
             self.taken.left_out.append(str(refusal))
             return DAMAGED
         kind = sniff(head, size)
-        if kind not in SCANS:
+        if kind not in KEPT:
             await self.house.object_threads.run(self.house.blobs.delete, place)
             self._leave_out(name, kind)
             return digest

@@ -17,10 +17,10 @@ async def run(desk: Desk, _order: Order) -> Transcript:
 
 async def describe(desk: Desk, _order: Order) -> list[str]:
     case = _deletable(desk)
-    if case.state is CaseState.WAITING:
+    if case.state in _WAITING:
         return [
             f"{case.name} (#{case.public_id}) is not shared: your mail with its scans, which waits for"
-            " the address of a reviewer, will be destroyed at once and for good."
+            " your answer, will be destroyed at once and for good."
         ]
     version = await cases.latest_version(desk.connection, case.id)
     scans = await cases.scans_of(desk.connection, version.id) if version else []
@@ -39,11 +39,12 @@ def _deletable(desk: Desk) -> Case:
     """Raises CommandRefused where there is nothing left, or not all of it yet."""
     case = desk.case
     assert case is not None
-    if case.state is CaseState.WAITING:
+    if case.state in _WAITING:
         return case
     if case.state is CaseState.DELETED:
         raise CommandRefused(f"{case.short_name} is deleted already; nothing of it is left.")
     return desk.open_case()
 
 
+_WAITING = (CaseState.WAITING, CaseState.HELD)
 COMMAND = Command("DELETE", "[case]", run, True, Weight.HARM, describe=describe)

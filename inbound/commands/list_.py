@@ -19,6 +19,8 @@ async def run(desk: Desk, _order: Order) -> Transcript:
 async def _line(desk: Desk, case: Case) -> str:
     if case.state is CaseState.WAITING:
         return f"#{case.public_id}  {case.name}: waits for the address of a reviewer"
+    if case.state is CaseState.HELD:
+        return f"#{case.public_id}  {case.name}: waits for the unit of its scans"
     reviewers = await access.reviewers_of(desk.connection, case.id)
     people = ", ".join(reviewer.address for reviewer in reviewers) or "nobody"
     views = sum(reviewer.views for reviewer in reviewers)

@@ -117,6 +117,11 @@ class Desk:
                 f"{case.short_name} is not shared yet: it waits for the address of a reviewer."
                 " Reply with the address."
             )
+        if case.state is CaseState.HELD:
+            raise CommandRefused(
+                f"{case.short_name} is not shared yet: it waits for the unit of its scans. Reply MM,"
+                " CM, INCH or M."
+            )
         if case.state is CaseState.PREPARING:
             raise CommandRefused(f"{case.short_name} is being prepared. Try again in a minute.")
         raise CommandRefused(

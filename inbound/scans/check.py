@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from inbound.scans.mesh import Floats, Ints, Mesh, Wide
 
 _LARGE = 0.02  # a piece with a smaller share of the faces is debris, and its edges are no holes
+_MOST_PLACES = 20
 _FLAT = 1e-10  # mm2; a smaller triangle has no direction
+
+
+Hole = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,13 @@ class Report:
     Attributes:
         triangles, vertices: after welding.
         size_mm: the box along the file's own axes.
+        corner_mm: where that box begins.
         components: pieces that share no vertex.
         rims: pieces that are open along an outer edge. The longest loop of a large piece is its rim, if it is
             at least as long as the largest side of the piece's box; each of its other loops is a hole.
         holes: loops of open edges other than rims, on large pieces.
         longest_hole_mm: the length around the longest of them; 0 without holes.
+        hole_places: (x, y, z, mm around) of the middle of each, the longest first, twenty at most.
         degenerate: triangles without area.
         duplicates: triangles that are there more than once (each copy after the first counts).
         nonmanifold_edges: edges of three or more triangles.
@@ -37,10 +43,12 @@ class Report:
     triangles: int
     vertices: int
     size_mm: tuple[float, float, float]
+    corner_mm: tuple[float, float, float]
     components: int
     rims: int
     holes: int
     longest_hole_mm: float
+    hole_places: list[Hole]
     degenerate: int
     duplicates: int
     nonmanifold_edges: int
@@ -52,7 +60,12 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists, ready for json.dumps."""
-        return {**asdict(self), "size_mm": list(self.size_mm)}
+        return {
+            **asdict(self),
+            "size_mm": list(self.size_mm),
+            "corner_mm": list(self.corner_mm),
+            "hole_places": [list(hole) for hole in self.hole_places],
+        }
 
 
 @dataclass(frozen=True)
@@ -74,11 +87,13 @@ def examine(mesh: Mesh) -> Report:
     return Report(
         triangles=len(mesh.faces),
         vertices=len(mesh.vertices),
-        size_mm=_size(mesh.vertices),
+        size_mm=_rounded(np.ptp(mesh.vertices, axis=0)),
+        corner_mm=_rounded(mesh.vertices.min(axis=0)),
         components=int((piece == np.arange(len(piece))).sum()),
         rims=rims,
         holes=len(holes),
-        longest_hole_mm=round(max(holes, default=0.0), 3),
+        longest_hole_mm=max((around for *_, around in holes), default=0.0),
+        hole_places=holes[:_MOST_PLACES],
         degenerate=_degenerate(mesh),
         duplicates=_duplicates(mesh),
         nonmanifold_edges=edges.nonmanifold,
@@ -114,8 +129,8 @@ def face_normals(mesh: Mesh) -> Floats:
     )
 
 
-def _size(vertices: Floats) -> tuple[float, float, float]:
-    x, y, z = (round(float(side), 3) for side in np.ptp(vertices, axis=0))
+def _rounded(vector: Floats) -> tuple[float, float, float]:
+    x, y, z = (round(float(value), 3) for value in vector)
     return x, y, z
 
 
@@ -178,8 +193,8 @@ def _flattened(label: Ints) -> Ints:
         label = further
 
 
-def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, list[float]]:
-    """How many rims there are, and the length in mm around each hole."""
+def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, list[Hole]]:
+    """How many rims there are, and the holes, the longest first."""
     low, high = edges.low[edges.opened], edges.high[edges.opened]
     if not len(low):
         return 0, []
@@ -190,22 +205,36 @@ def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, list[float]]:
     around = np.zeros(len(points))
     np.add.at(around, loop[numbered[: len(low)]], length)
     loops = np.flatnonzero(around)
-    return _rims_and_holes(mesh, piece, piece[points[loops]], around[loops])
+    rims, holes = _rims_and_holes(mesh, piece, piece[points[loops]], around[loops])
+    places = mesh.vertices[points].astype(np.float64)
+    return len(rims), [_hole(places[loop == loops[hole]], around[loops[hole]]) for hole in holes]
+
+
+def _hole(border: NDArray[np.float64], around: float) -> Hole:
+    x, y, z = _rounded(border.mean(axis=0))
+    return x, y, z, round(float(around), 3)
 
 
 def _rims_and_holes(
     mesh: Mesh, piece: Ints, owner: Ints, around: NDArray[np.float64]
-) -> tuple[int, list[float]]:
-    """Told apart piece by piece; `owner` is the piece of each loop, `around` its length in mm."""
+) -> tuple[list[int], list[int]]:
+    """Which loops are rims and which are holes, the longest first; told apart piece by piece.
+
+    Args:
+        owner: the piece of each loop.
+        around: the length of each in mm.
+    """
     faces_of = np.bincount(piece[mesh.faces[:, 0]], minlength=len(piece))
-    rims, holes = 0, []
+    rims: list[int] = []
+    holes: list[int] = []
     for large in np.unique(owner[faces_of[owner] >= _LARGE * len(mesh.faces)]):
-        lengths = np.sort(around[owner == large])[::-1].tolist()
+        loops = np.flatnonzero(owner == large)
+        loops = loops[np.argsort(-around[loops], kind="stable")]
         widest = float(np.ptp(mesh.vertices[piece == large], axis=0).max())
-        is_rim = lengths[0] >= widest
-        rims += is_rim
-        holes += lengths[is_rim:]
-    return rims, holes
+        is_rim = bool(around[loops[0]] >= widest)
+        rims += loops[:is_rim].tolist()
+        holes += loops[is_rim:].tolist()
+    return rims, sorted(holes, key=lambda hole: -around[hole])
 
 
 def _degenerate(mesh: Mesh) -> int:

@@ -2,7 +2,7 @@
 
 The child gets plaintext on memory files and writes to memory files, which the parent seals. It is
 forked from a warm forkserver (11 ms), ends with its parent, and is not disturbed by the signals that
-tell the parent to stop. An end without a result is the file's fault only if the child's own limit
+tell the parent to stop. Where the kernel permits it reaches no network and writes no file. An end without a result is the file's fault only if the child's own limit
 killed it; whatever else killed it, the work is tried again.
 """
 
@@ -26,6 +26,7 @@ from typing import Any, BinaryIO, Self
 
 import structlog
 
+from inbound.scans import cage
 from store.errors import ChildLost, ScanRefused, Stopping
 
 MEMORY = 3 << 30  # bytes of address space
@@ -269,6 +270,7 @@ def _limit() -> None:
     ):
         resource.setrlimit(kind, (limit, limit))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+    cage.shut()
 
 
 def _mapped(fd: int) -> memoryview:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from inbound.scans.check import face_normals
 from inbound.scans.mesh import Bytes, Floats, Ints, Mesh, Wide
 
-PREVIEW = 50_000  # triangles
+PREVIEW, MEDIUM = 50_000, 200_000  # triangles: a first look, and what a small device can bear
 _TRIES = 30
 
 

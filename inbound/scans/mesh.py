@@ -32,11 +32,15 @@ class Mesh:
         vertices: (n, 3) float32, millimetres.
         faces: (m, 3) int32, rows of `vertices`, counter-clockwise seen from outside.
         colours: (n, 3) uint8 sRGB, one for each vertex, or None.
+        uvs: (n, 2) float32, where each vertex lies on `texture`, from its upper left corner; or None.
+        texture: a JPEG, PNG or WebP as bytes, or None.
     """
 
     vertices: Floats
     faces: Ints
     colours: Bytes | None = None
+    uvs: Floats | None = None
+    texture: bytes | None = None
 
 
 def checked(vertices: Floats, faces: Wide | Ints, colours: Bytes | None = None) -> Mesh:

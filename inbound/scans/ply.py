@@ -16,6 +16,7 @@ from inbound.scans.mesh import (
     AGAIN,
     Bytes,
     Floats,
+    Ints,
     Mesh,
     Wide,
     checked,
@@ -61,10 +62,16 @@ def read(data: memoryview) -> Mesh:
     Raises:
         ScanRefused: the file is cut, lies about its size, or holds no usable surface.
     """
+    return read_with_notes(data)[0]
+
+
+def read_with_notes(data: memoryview) -> tuple[Mesh, int]:
+    """The same, and how many comments and tables of its writer's own stand in it."""
     with in_plain_words("PLY"):
         header = read_header(data)
         vertices, corners, colours = _read_body(data, header)
-        return checked(vertices, corners, colours)
+        own = sum(1 for e in header.elements if e.count and e.name not in ("vertex", "face"))
+        return checked(vertices, corners, colours), header.notes + own
 
 
 def write(mesh: Mesh) -> bytes:
@@ -72,13 +79,13 @@ def write(mesh: Mesh) -> bytes:
     return b"".join([_header(mesh), _vertex_rows(mesh).tobytes(), _face_rows(mesh).tobytes()])
 
 
-def _read_body(data: memoryview, header: Header) -> tuple[Floats, Wide, Bytes | None]:
+def _read_body(data: memoryview, header: Header) -> tuple[Floats, Wide | Ints, Bytes | None]:
     body, elements = data[header.body :], header.elements
     if header.text:
         body = _text_as_numbers(body)
         elements = tuple(element.as_text() for element in elements)
     vertices, colours = np.empty((0, 3), np.float32), None
-    corners = np.empty((0, 3), np.int64)
+    corners: Wide | Ints = np.empty((0, 3), np.int64)
     at = 0
     for element in elements:
         table = _table(body, at, element)
@@ -87,6 +94,8 @@ def _read_body(data: memoryview, header: Header) -> tuple[Floats, Wide, Bytes | 
             vertices, colours = _points(table), _colours(table)
         elif element.name == "face":
             corners = _corners(body, table, element)
+    if header.text and at < len(body):
+        raise ScanRefused(f"holds more numbers than its header declares. {AGAIN}")
     return vertices, corners, colours
 
 
@@ -205,7 +214,7 @@ def _as_byte(channel: NDArray[Any]) -> Bytes:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _corners(body: memoryview, table: Table | Walked, element: Element) -> Wide:
+def _corners(body: memoryview, table: Table | Walked, element: Element) -> Wide | Ints:
     named = next((prop for prop in element.properties if prop.name in _FACE_LISTS), None)
     if named is None or not named.counted or not element.count:
         return np.empty((0, 3), np.int64)
@@ -213,6 +222,8 @@ def _corners(body: memoryview, table: Table | Walked, element: Element) -> Wide:
         flat = _gather(body, table, np.dtype(named.kind))
         return fans(_whole(flat), table.lengths)
     lists = table.rows[named.name]
+    if lists.shape[1] == 3 and lists.dtype.kind == "i":  # the normal path: no wider than it came
+        return lists.astype(np.int32)
     lengths = np.full(len(lists), lists.shape[1], np.int64)
     return fans(_whole(lists.reshape(-1)), lengths)
 

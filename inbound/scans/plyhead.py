@@ -60,11 +60,12 @@ class Element:
 
 @dataclass(frozen=True)
 class Header:
-    """Attributes: text: whether rows are written as text; body: bytes before the first row."""
+    """Attributes: text: whether rows are written as text; body: bytes before the first row; notes: comments."""
 
     text: bool
     elements: tuple[Element, ...]
     body: int
+    notes: int = 0
 
 
 def read_header(data: memoryview) -> Header:
@@ -79,7 +80,8 @@ def read_header(data: memoryview) -> Header:
         raise ScanRefused(f"stops inside its header. {AGAIN}")
     lines = [line.split() for line in start[: end.start()].decode("latin-1").splitlines()]
     order = _order(lines)
-    return Header(order == "text", _elements(lines, order.replace("text", "<")), end.end())
+    notes = sum(1 for line in lines if line[:1] in (["comment"], ["obj_info"]) and line[1:])
+    return Header(order == "text", _elements(lines, order.replace("text", "<")), end.end(), notes)
 
 
 def _order(lines: list[list[str]]) -> str:

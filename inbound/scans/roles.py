@@ -28,6 +28,9 @@ class Role(StrEnum):
     DIE = "die"
     MODEL = "model"
     SCAN = "scan"  # unknown
+    PHOTO = "photo"
+    DOCUMENT = "document"
+    VOLUME = "volume"
 
     @property
     def label(self) -> str:
@@ -49,6 +52,9 @@ _LABELS = {
     Role.DIE: "Die",
     Role.MODEL: "Model",
     Role.SCAN: "Scan",
+    Role.PHOTO: "Photo",
+    Role.DOCUMENT: "Document",
+    Role.VOLUME: "X-ray volume",
 }
 
 # The more particular first; words joined by a blank stand one after the other in the name.

@@ -20,11 +20,15 @@ class Format(StrEnum):
     JPEG = "JPEG"
     PNG = "PNG"
     WEBP = "WebP"
+    HEIC = "HEIC"
     PDF = "PDF"
     DICOM = "DICOM"
     HPS = "3Shape"
     THREEMF = "3MF"
     GLB = "GLB"
+    GLTF = "glTF"
+    OFF = "OFF"
+    MTL = "MTL"  # the materials of an OBJ
     RAR = "RAR"
     SEVENZIP = "7-Zip"
     TNEF = "winmail.dat"
@@ -49,9 +53,24 @@ _MAGIC = {
 }
 _ASCII_STL = re.compile(rb"\s*solid\b", re.IGNORECASE)
 _ASCII_STL_BODY = re.compile(rb"\b(facet|endsolid)\b", re.IGNORECASE)
-_OBJ_LINE = re.compile(
+_COMMENT = re.compile(rb"#[^\r\n]*")
+_OFF = re.compile(rb"\s*(?:ST)?C?N?4?n?OFF(?:[ \t]+BINARY\b|\s*\d+\s+\d+\b)")
+_GLTF = re.compile(
+    rb'\A\s*\{(?s:.*?)"(?:asset|accessors|bufferViews|buffers|meshes|nodes|scenes?|materials'
+    rb'|extensionsUsed)"\s*:'
+)
+_MTL = re.compile(rb"^[ \t]*newmtl[ \t]+\S", re.MULTILINE)
+_OBJ = re.compile(
     rb"^[ \t]*(?:v|vn|vt|f)[ \t]+[-+.\d]|^[ \t]*(?:mtllib|usemtl|o|g)[ \t]+\S", re.MULTILINE
 )
+# In the order of asking: what begins with a word of its own comes first.
+_TEXTS = (
+    (re.compile(rb"\A\s*<\?xml"), Format.XML),
+    (_GLTF, Format.GLTF),
+    (_OBJ, Format.OBJ),
+    (_MTL, Format.MTL),  # an OBJ may hold its materials itself
+)
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -99,6 +118,8 @@ def _by_magic(head: bytes) -> Format | None:
         return Format.THREEMF if packed_model else Format.ZIP
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return Format.WEBP
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
+        return Format.HEIC
     return None
 
 
@@ -108,11 +129,11 @@ def _by_text(head: bytes, size: int) -> Format | None:
     if b"<HPS" in head[:1024]:  # 3Shape's scan, often named .dcm and no DICOM at all
         return Format.HPS
     text = head.removeprefix(b"\xef\xbb\xbf")
+    if _OFF.match(_COMMENT.sub(b"", text)):  # before the next line: the binary kind is no text
+        return Format.OFF
     if _NOT_TEXT.search(text):
         return None
-    if text.lstrip().startswith(b"<?xml"):
-        return Format.XML
-    return Format.OBJ if _OBJ_LINE.search(text) else None
+    return next((kind for shape, kind in _TEXTS if shape.search(text)), None)
 
 
 def _by_triangles(head: bytes, size: int) -> Format:

@@ -31,7 +31,8 @@ TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribu
 _CHUNK = 8 << 20  # bytes of text in hand at a time
 _FACET_END = re.compile(rb"endfacet", re.IGNORECASE)
 _VERTEX = re.compile(rb"\bvertex\s+([^\sa-z]\S*\s+\S+\s+\S+)", re.IGNORECASE)
-_FACET = re.compile(rb"\bfacet\s+normal\b", re.IGNORECASE)
+_FACET = re.compile(rb"\bfacet\s+(?:normal|outer)\b", re.IGNORECASE)
+_NAME = re.compile(rb"^[ \t]*solid[ \t]+\S", re.IGNORECASE | re.MULTILINE)
 _CLOSING = re.compile(rb"\s*endsolid\b", re.IGNORECASE)
 
 
@@ -46,6 +47,16 @@ def read(data: memoryview) -> Mesh:
         corners = _read_text(data) if text else _read_binary(data)
         faces = np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
         return checked(corners, faces)
+
+
+def notes(data: memoryview) -> int:
+    """How many notes an STL that was read holds: its header or name, and attribute words."""
+    head = bytes(data[:HEAD])
+    if is_ascii_stl(head, len(data)):
+        return len(_NAME.findall(bytes(data))) if len(data) <= _CHUNK else bool(_NAME.search(head))
+    records: NDArray[np.void] = np.frombuffer(data, TRIANGLE, declared_triangles(head), STL_HEADER)
+    named = bytes(head[:80]).strip(b"\0 \r\n\t")
+    return bool(named) + bool(records["attribute"].any())
 
 
 def write(corners: Floats) -> bytes:

@@ -1,4 +1,4 @@
-"""Weld: corners of one position and colour become one vertex, exactly, never "nearly".
+"""Weld: corners of one position, colour and place on the texture become one vertex, exactly, never "nearly".
 
 A vectorised open-addressing hash finds for each corner the first one like it. Its 64-bit keys are salted for
 each process, so that nobody can prepare a file whose corners collide, and its result is compared with the input
@@ -15,7 +15,9 @@ from inbound.scans.mesh import Ints, Mesh
 Words = NDArray[np.uint32]
 Keys = NDArray[np.uint64]
 
-_SALT = [np.uint64(secrets.randbits(64) | 1) for _ in range(8)]
+_SALT = [
+    np.uint64(secrets.randbits(64) | 1) for _ in range(8)
+]  # up to six words a vertex, and two more
 _MINUS_ZERO = np.uint32(0x80000000)
 _BLOCK = 1 << 18  # rows compared at a time
 _ROUNDS = 24  # probes before the sort takes over; ordinary scans need 6 to 9
@@ -39,11 +41,14 @@ def _words(mesh: Mesh) -> Words:
     # Rare, and a copy of all positions would be the weld's largest array.
     if (positions == _MINUS_ZERO).any():
         positions = (mesh.vertices + np.float32(0)).view(np.uint32)  # -0.0 + 0.0 is 0.0
-    if mesh.colours is None:
-        return positions
-    packed = np.zeros((len(mesh.colours), 4), np.uint8)
-    packed[:, :3] = mesh.colours
-    return np.hstack([positions, packed.view(np.uint32)])
+    columns = [positions]
+    if mesh.colours is not None:
+        packed = np.zeros((len(mesh.colours), 4), np.uint8)
+        packed[:, :3] = mesh.colours
+        columns.append(packed.view(np.uint32))
+    if mesh.uvs is not None:
+        columns.append(np.ascontiguousarray(mesh.uvs).view(np.uint32))
+    return np.hstack(columns) if len(columns) > 1 else positions
 
 
 def _keys(words: Words) -> Keys:
@@ -52,7 +57,7 @@ def _keys(words: Words) -> Keys:
         keys ^= keys >> np.uint64(29)
         keys += words[:, column] * _SALT[column]
     keys ^= keys >> np.uint64(31)
-    keys *= _SALT[4]
+    keys *= _SALT[6]
     keys ^= keys >> np.uint64(32)
     return keys
 
@@ -79,7 +84,7 @@ def _first_alike_by_hash(words: Words) -> Ints | None:
 
 def _probe(step: int, table: Ints, keys: Keys, todo: Ints, first: Ints) -> Ints:
     """One more try for the rows whose slot another key owns; returns those that are still without one."""
-    mixed = keys[todo] * (_SALT[5] + np.uint64(2 * step))
+    mixed = keys[todo] * (_SALT[7] + np.uint64(2 * step))
     mixed ^= mixed >> np.uint64(31)
     slots = (mixed & np.uint64(len(table) - 1)).astype(np.int32)
     free = np.flatnonzero(table[slots] < 0)[::-1]
@@ -115,4 +120,6 @@ def _renumbered(mesh: Mesh, first: Ints) -> Mesh:
     number -= 1
     kept = np.flatnonzero(used)  # `take` by row is five times faster than a mask
     colours = None if mesh.colours is None else mesh.colours.take(kept, axis=0)
-    return Mesh(mesh.vertices.take(kept, axis=0) + np.float32(0), number.take(corners), colours)
+    uvs = None if mesh.uvs is None else mesh.uvs.take(kept, axis=0)
+    vertices = mesh.vertices.take(kept, axis=0) + np.float32(0)
+    return Mesh(vertices, number.take(corners), colours, uvs, mesh.texture)

@@ -12,6 +12,7 @@ from inbound.cases.letters import notice_letter
 from inbound.cases.opening import name_reviewers
 from inbound.cases.remarks import relay_comment
 from inbound.cases.subject import Reviewer, take_addresses
+from inbound.cases.units import take_unit, unit_said
 from inbound.commands.shape import Order, Role
 from inbound.commands.table import COMMANDS, verbs_of
 from inbound.mail.skeleton import Contents
@@ -69,6 +70,8 @@ async def _hear(talk: Talk, case: Case | None) -> None:
         await carry_out(talk, case, reading.order)
     elif case is not None and case.state is CaseState.WAITING and (named := _named(talk)):
         await _name(talk, case, named)
+    elif case is not None and case.state is CaseState.HELD and (unit := _unit(talk)):
+        await _take_unit(talk, case, unit)
     elif _is_unsure(talk, reading):
         await _ask_back(talk, case, reading)
     elif case is not None and talk.known and case.state in LIVE_CASES:
@@ -242,12 +245,31 @@ async def _name(talk: Talk, case: Case, reviewers: list[Reviewer]) -> None:
     await mails.settle(talk.connection, talk.mail.id, MailState.DONE, "reviewers named", case.id)
 
 
+# ---------------------------------------------------------------- the unit that was asked for
+
+
+def _unit(talk: Talk) -> str:
+    return unit_said(first_line(talk.contents.body)) if Role.MEMBER in talk.speaker.roles else ""
+
+
+async def _take_unit(talk: Talk, case: Case, unit: str) -> None:
+    """No letter now: the answer to the share comes when the scans are ready."""
+    await take_unit(talk.house, talk.connection, case, unit, talk.speaker.address)
+    await mails.settle(talk.connection, talk.mail.id, MailState.DONE, "unit said", case.id)
+
+
 # ---------------------------------------------------------------- nothing to do
+
+
+_ASKED = {
+    CaseState.WAITING: "They wait for a reviewer: reply with the address on the first line.",
+    CaseState.HELD: "They wait for their unit: reply MM, CM, INCH or M on the first line.",
+}
 
 
 async def _say_already_here(talk: Talk, case: Case) -> None:
     """The same scans once more: said once, and nothing is done."""
-    waits = "They wait for a reviewer: reply with the address on the first line."
+    waits = _ASKED.get(case.state, "")
     again = (
         "RESEND sends the reviewers their link once more. To show the scans to somebody else, reply"
         " ADD and that person's address."
@@ -255,7 +277,7 @@ async def _say_already_here(talk: Talk, case: Case) -> None:
     sentences = [
         f"These scans are in {case.name} (#{case.public_id}) already. Nothing was done and nobody was"
         " told.",
-        waits if case.state is CaseState.WAITING else again,
+        waits if case.state in _ASKED else again,
     ]
     context = {"heading": "Already here", "sentences": sentences}
     once = f"already here|{case.id}|{talk.known}"
@@ -308,6 +330,7 @@ def _why_nothing_in_thread(talk: Talk, case: Case, new_mail: str) -> list[str]:
         return ["Files in a reply are not passed on, so nothing was done.", *talk.left_out]
     by_state = {
         CaseState.WAITING: "Reply with the reviewer's e-mail address on the first line.",
+        CaseState.HELD: "Reply with the unit of the scans on the first line: MM, CM, INCH or M.",
         CaseState.UNANSWERED: "The day for an answer is over and your mail was destroyed. Send the"
         f" scans {new_mail}.",
         CaseState.PREPARING: "The scans are being prepared, so nothing was done. Say it again in a"

@@ -213,6 +213,19 @@ async def set_picture(
     await connection.execute(change.values(picture=drawn, frame=frame))
 
 
+async def set_contacts(
+    connection: AsyncConnection, version_id: str, contacts: dict[str, Any]
+) -> None:
+    change = sa.update(versions).where(versions.c.id == version_id)
+    await connection.execute(change.values(contacts=contacts))
+
+
+async def forget_drawing(connection: AsyncConnection, version_id: str) -> None:
+    """What was drawn and measured of a version's scans no longer holds."""
+    change = sa.update(versions).where(versions.c.id == version_id)
+    await connection.execute(change.values(picture=False, frame=None, contacts=None))
+
+
 async def scans_of(connection: AsyncConnection, version_id: str) -> list[Scan]:
     question = sa.select(scans).where(scans.c.version_id == version_id).order_by(scans.c.number)
     return [_scan(row) for row in (await connection.execute(question)).mappings()]

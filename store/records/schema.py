@@ -150,6 +150,7 @@ versions = sa.Table(
     _time("created_at"),
     sa.Column("picture", sa.Boolean, nullable=False, default=False),
     sa.Column("frame", Json, nullable=True),
+    sa.Column("contacts", Json, nullable=True),
     sa.Column("left_out", Json, nullable=False),
     sa.UniqueConstraint("case_id", "number"),
 )
@@ -174,7 +175,10 @@ scans = sa.Table(
     _count("copy_size"),
     _text("copy_sha256"),
     _count("preview_size"),
+    _count("medium_size"),
     _count("full_size"),
+    _count("map_size"),
+    _text("unit"),
     sa.UniqueConstraint("version_id", "number"),
 )
 

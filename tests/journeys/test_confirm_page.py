@@ -1,8 +1,6 @@
 """The pages behind mailed links in a real browser: what a click permits, codes, and signing up."""
 
 import re
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -31,9 +29,7 @@ from tests.clicks import (
 from tests.conftest import Running, jaw_stl
 from tests.fakedns import FakeDns
 from tests.fakes import ANNA, KIM, html_of, mail, reply, text_of
-from viewer.templates import STATIC
 
-WEB = STATIC.parent / "web"
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 NEW = "nora@new.example"
@@ -49,17 +45,8 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """axe-core as the lockfile pins it."""
-    script = Path("node_modules/axe-core/axe.min.js")
-    if (WEB / script).exists():
-        return WEB / script
-    copy = tmp_path_factory.mktemp("axe")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(WEB / name, copy)
-    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    subprocess.run(install, cwd=copy, check=True, capture_output=True, timeout=300)
-    return copy / script
+def axe(node_modules: Path) -> Path:
+    return node_modules / "axe-core/axe.min.js"
 
 
 @pytest.fixture

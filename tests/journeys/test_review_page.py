@@ -6,8 +6,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,14 +24,13 @@ from store.records.schema import metadata
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, PATIENCE, link_of, mail, reply
-from viewer.templates import STATIC
+from tests.journeys.test_formats import photo, textured
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 SMALL = {"viewport": {"width": 800, "height": 500}}  # quick to draw without a graphics card
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SUBJECT = f"{KIM} C-1042 crown #30"
 TRIANGLES = 20_000
-WEB = STATIC.parent / "web"
 # How each view looks at jaws that stand z up, front +y, as scanpost.jaws makes them.
 VIEWS = {
     "front": (0, 1, 0),
@@ -493,6 +490,61 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+async def test_a_texture_is_seen_as_its_image_says(running: Running, chromium: Browser) -> None:
+    shared = await share(running, {**textured(), "IMG_0042.jpg": photo()})
+    watch = Watch(running.url)
+    context = await chromium.new_context(**DESKTOP)
+    await context.add_init_script(WATCH_POLICY)
+    page = await enter(context, shared.reviewers)
+    watch.over(page)
+    await fully_drawn(page)
+    await page.click("[data-view=upper]")
+
+    def red_beside_blue(seen: np.ndarray) -> bool:
+        red = (seen[..., 0] > 90) & (seen[..., 2] < 70)
+        blue = (seen[..., 2] > 90) & (seen[..., 0] < 70)
+        if not red.any() or not blue.any():
+            return False
+        return bool(min(red.mean(), blue.mean()) > 0.01)
+
+    seen = await until_picture(page, red_beside_blue, "half of the jaw is red, half of it blue")
+    columns = np.arange(seen.shape[1])
+    red = columns[((seen[..., 0] > 90) & (seen[..., 2] < 70)).any(axis=0)]
+    blue = columns[((seen[..., 2] > 90) & (seen[..., 0] < 70)).any(axis=0)]
+    assert abs(np.median(red) - np.median(blue)) > 0.1 * len(columns)
+    # The photo beside it is shown upright, below the scans.
+    shown = page.locator(".others img")
+    assert await shown.count() == 1
+    await shown.scroll_into_view_if_needed()
+    await until(lambda: shown.evaluate("img => img.naturalHeight > img.naturalWidth"), "the photo")
+    assert watch.complaints == []
+    assert await page.evaluate("violations") == []
+
+
+async def test_a_small_device_gets_a_lighter_level_and_all_of_it_on_demand(
+    running: Running, chromium: Browser
+) -> None:
+    large = jaws.make_jaw(350_000, "upper")
+    shared = await share(running, {"upper.stl": jaws.stl_bytes(large)})
+    context = await chromium.new_context(**PHONE)
+    await context.add_init_script(
+        "Object.defineProperty(navigator, 'deviceMemory', { get: () => 4 });"
+    )
+    page = await context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(shared.reviewers)
+    await page.click("button[type=submit]")
+    button = page.locator(".line-action")
+    await button.wait_for(state="visible")
+    assert "A lighter picture is shown" in await page.inner_text(".line")
+    assert any("medium.glb" in url for url in asked)
+    assert not any("full.glb" in url for url in asked)
+    await button.click()
+    await fully_drawn(page)
+    assert any("full.glb" in url for url in asked)
+
+
 async def test_an_idle_session_and_revoke_are_told_on_the_open_page_and_end_its_downloads(
     running: Running, chromium: Browser, clock: SetClock
 ) -> None:
@@ -618,17 +670,8 @@ async def tab_through(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """axe-core as the lockfile pins it."""
-    script = Path("node_modules/axe-core/axe.min.js")
-    if (WEB / script).exists():
-        return WEB / script
-    copy = tmp_path_factory.mktemp("axe")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(WEB / name, copy)
-    install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    subprocess.run(install, cwd=copy, check=True, capture_output=True, timeout=300)
-    return copy / script
+def axe(node_modules: Path) -> Path:
+    return node_modules / "axe-core/axe.min.js"
 
 
 async def violations(page: Page) -> list[str]:

@@ -2,6 +2,9 @@
 
 export type Vector = readonly [number, number, number];
 
+/** How much of a scan there is to see: all of it, a level for small devices, a first look. */
+export type Detail = "preview" | "medium" | "full";
+
 export interface Scan {
   readonly n: number;
   readonly role: string;
@@ -10,6 +13,8 @@ export interface Scan {
   readonly colours: boolean;
   readonly preview: string;
   readonly preview_bytes: number;
+  readonly medium: string;
+  readonly medium_bytes: number;
   readonly full: string;
   readonly full_bytes: number;
 }

@@ -35,7 +35,7 @@ export async function download(url: string, hooks: Hooks): Promise<ArrayBuffer> 
 interface Unfinished {
   chunks: Uint8Array<ArrayBuffer>[];
   bytes: number;
-  /** The server takes ranges of the very bytes we read (no content encoding in between). */
+  /** The server takes ranges, and counts them as we do: in bytes that are unpacked already. */
   resumable: boolean;
 }
 
@@ -52,7 +52,7 @@ async function receive(url: string, unfinished: Unfinished, hooks: Hooks): Promi
     unfinished.chunks = [];
     unfinished.bytes = 0;
   }
-  unfinished.resumable = headers.get("Accept-Ranges") === "bytes" && !headers.has("Content-Encoding");
+  unfinished.resumable = headers.get("Accept-Ranges") === "bytes";
   const reader = body.getReader();
   for (;;) {
     const { done, value } = await reader.read();

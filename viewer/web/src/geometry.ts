@@ -4,40 +4,24 @@
  * The work goes in slices, so that a million triangles never hold up a finger for long.
  */
 
-import { BufferAttribute, type BufferGeometry, type Matrix4, Mesh } from "three";
-import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
-import { DownloadError } from "./download";
+import { BufferAttribute, type BufferGeometry, type Texture } from "three";
+import { readGlb } from "./glb";
 
 export interface Surface {
   readonly geometry: BufferGeometry;
-  /** Where the file's node places the geometry, in the scan's coordinates. */
-  readonly placement: Matrix4;
+  readonly texture?: Texture | undefined;
 }
 
 export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
-  const mesh = await onlyMesh(bytes);
-  const { geometry } = mesh;
-  await addRelief(geometry);
-  return { geometry, placement: mesh.matrixWorld };
-}
-
-async function onlyMesh(bytes: ArrayBuffer): Promise<Mesh> {
-  const { scene } = await new GLTFLoader().parseAsync(bytes, "").catch(() => {
-    throw new DownloadError("content");
-  });
-  scene.updateMatrixWorld();
-  let found: Mesh | undefined;
-  scene.traverse((node) => {
-    if (node instanceof Mesh) found ??= node;
-  });
-  if (!found?.geometry.index || !found.geometry.attributes.position) throw new DownloadError("content");
-  return found;
+  const model = await readGlb(bytes);
+  await addRelief(model.geometry);
+  return model;
 }
 
 const sliceTriangles = 100_000;
 
 async function addRelief(geometry: BufferGeometry): Promise<void> {
-  const positions = floats(geometry.getAttribute("position") as BufferAttribute);
+  const positions = geometry.getAttribute("position").array as Float32Array;
   const corners = geometry.index!.array;
   const normals = new Float32Array(positions.length);
   await overTriangles(corners, (from, to) => addFaceNormals(positions, corners, from, to, normals));
@@ -156,18 +140,6 @@ function addBend(
   const scale = 2 / (x * x + y * y + z * z || 1);
   curvature[a]! += scale * (n[i]! * x + n[i + 1]! * y + n[i + 2]! * z);
   curvature[b]! -= scale * (n[j]! * x + n[j + 1]! * y + n[j + 2]! * z);
-}
-
-function floats(attribute: BufferAttribute): Float32Array {
-  if (attribute.array instanceof Float32Array && !("isInterleavedBufferAttribute" in attribute)) {
-    return attribute.array;
-  }
-  const { count } = attribute;
-  const plain = new Float32Array(count * 3);
-  for (let i = 0; i < count; i++) {
-    plain.set([attribute.getX(i), attribute.getY(i), attribute.getZ(i)], i * 3);
-  }
-  return plain;
 }
 
 async function overTriangles(

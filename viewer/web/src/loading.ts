@@ -1,15 +1,17 @@
 /**
- * What comes when: the previews of all parts, the first picture, then full detail part by part.
+ * What comes when: the previews of all parts, the first picture, then full detail part by part; on a
+ * device that must be spared a lighter level, and full detail when it is asked for.
  * Nothing that fails takes away what is already seen.
  */
 
+import type { Detail } from "./case";
 import { DownloadError, type DownloadFailure, download } from "./download";
 import { readSurface } from "./geometry";
 import type { Line } from "./line";
 import type { Part, Parts } from "./parts";
 import { list, progress, size, words } from "./words";
 
-type Detail = "preview" | "full";
+type Finer = Exclude<Detail, "preview">;
 type Failures = Map<Part, DownloadFailure>;
 
 /** How long the first picture waits for the slowest preview once another one is there. */
@@ -35,14 +37,18 @@ export class Loading {
     this.reached(drawn ? "preview" : "failed");
     this.tellFailures(failures);
     if (!drawn || [...failures.values()].some(isFinal)) return;
-    if (mustSpare(this.parts)) this.offerFull();
-    else await this.full();
+    if (!mustSpare(this.parts)) {
+      await this.bringAll("full");
+      return;
+    }
+    await this.bringAll("medium");
+    if (this.coarse("full").length) this.offerFull();
   }
 
   private offerFull(): void {
-    this.line.say("quality", words.previewOnly, {
-      label: words.fetchFull(size(bytesOf(this.coarse()))),
-      run: () => void this.full(),
+    this.line.say("quality", words.lighter, {
+      label: words.fetchFull(size(bytesOf(this.coarse("full"), "full"))),
+      run: () => void this.bringAll("full"),
     });
   }
 
@@ -59,9 +65,9 @@ export class Loading {
     return failures;
   }
 
-  private async full(): Promise<void> {
-    const parts = this.coarse().sort((one, other) => precedence(one) - precedence(other));
-    const total = bytesOf(parts);
+  private async bringAll(detail: Finer): Promise<void> {
+    const parts = this.coarse(detail).sort((one, other) => precedence(one) - precedence(other));
+    const total = bytesOf(parts, detail);
     const failures: Failures = new Map();
     let before = 0;
     this.line.hush("quality");
@@ -69,22 +75,22 @@ export class Loading {
       const tell = (received: number) =>
         this.line.say("loading", words.loadingFull(progress(before + received, total)));
       tell(0);
-      const failure = await this.bring(part, "full", tell);
+      const failure = await this.bring(part, detail, tell);
       if (failure) failures.set(part, failure);
       if (failure && isFinal(failure)) break;
-      before += part.scan.full_bytes;
+      before += part.scan[`${detail}_bytes`];
     }
     this.line.hush("loading");
     this.line.hush("failure");
     this.tellFailures(failures);
-    if (this.coarse().length) return;
+    if (this.coarse("full").length) return;
     this.line.say("quality", words.fullDetail);
     this.reached("full");
   }
 
-  /** The parts that are not yet seen in full; a part without a preview may still have that. */
-  private coarse(): Part[] {
-    return this.parts.all.filter(({ detail }) => detail !== "full");
+  /** The parts that are not yet seen so finely; a part without a preview may still be. */
+  private coarse(wanted: Finer): Part[] {
+    return this.parts.all.filter(({ detail }) => detail !== "full" && detail !== wanted);
   }
 
   private async bring(
@@ -99,7 +105,7 @@ export class Loading {
         retrying: () => this.line.say("loading", words.retrying),
       });
       const surface = await readSurface(bytes);
-      part.show(surface, scan.full === scan.preview ? "full" : detail);
+      part.show(surface, scan[detail] === scan.full ? "full" : detail);
       return undefined;
     } catch (error) {
       return error instanceof DownloadError ? error.reason : "content";
@@ -149,8 +155,8 @@ function precedence({ scan: { role } }: Part): number {
   return 2;
 }
 
-function bytesOf(parts: readonly Part[]): number {
-  return parts.reduce((sum, { scan }) => sum + scan.full_bytes, 0);
+function bytesOf(parts: readonly Part[], detail: Finer): number {
+  return parts.reduce((sum, { scan }) => sum + scan[`${detail}_bytes`], 0);
 }
 
 /** Whether the visitor's device asks, or must be presumed, to be spared. */

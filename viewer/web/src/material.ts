@@ -1,15 +1,21 @@
 /** How a scan's surface looks: matte, its own colours or its role's, hollows darkened, ghostly when asked. */
 
-import { Color, DoubleSide, MeshBasicMaterial, MeshStandardMaterial } from "three";
+import {
+  type BufferGeometry,
+  Color,
+  DoubleSide,
+  MeshBasicMaterial,
+  MeshStandardMaterial,
+  type Texture,
+} from "three";
 
 const design = 0x7fb3d5;
 const bite = 0x9aa5b1;
 const stone = 0xe3dacb;
 
-export function scanMaterial(role: string, ownColours: boolean): MeshStandardMaterial {
+export function scanMaterial(role: string): MeshStandardMaterial {
   const material = new MeshStandardMaterial({
-    color: ownColours ? 0xffffff : roleColour(role),
-    vertexColors: ownColours,
+    color: roleColour(role),
     roughness: 0.7,
     metalness: 0,
     side: DoubleSide,
@@ -24,6 +30,21 @@ export function scanMaterial(role: string, ownColours: boolean): MeshStandardMat
       .replace("#include <color_fragment>", `#include <color_fragment>\n${darkenHollows}`);
   };
   return material;
+}
+
+/** Gives a scan the colours that its surface brings: a texture, or one a vertex; else its role's. */
+export function colour(
+  material: MeshStandardMaterial,
+  role: string,
+  geometry: BufferGeometry,
+  texture?: Texture,
+): void {
+  const own = texture !== undefined || geometry.hasAttribute("color");
+  material.map?.dispose();
+  material.map = texture ?? null;
+  material.vertexColors = !texture && own;
+  material.color.set(own ? 0xffffff : roleColour(role));
+  material.needsUpdate = true;
 }
 
 const darkenHollows = `

@@ -1,10 +1,10 @@
 /** The scans of the case: each with its mesh on the stage and its row in the list. */
 
 import { Mesh, Vector3 } from "three";
-import type { BufferGeometry } from "three";
-import { type Scan, element } from "./case";
+import type { BufferGeometry, MeshStandardMaterial } from "three";
+import { type Detail, type Scan, element } from "./case";
 import type { Surface } from "./geometry";
-import { depthMaterial, scanMaterial, swatch } from "./material";
+import { colour, depthMaterial, scanMaterial, swatch } from "./material";
 import type { Stage } from "./stage";
 import { words } from "./words";
 
@@ -12,7 +12,7 @@ export class Part {
   /** What the visitor wants; a view may still lay the part aside for as long as it lasts. */
   wanted = true;
   aside = false;
-  detail: "none" | "preview" | "full" = "none";
+  detail: "none" | Detail = "none";
   /** A few hundred points of the surface in the patient's frame: enough to fit and to compare heights. */
   points: Vector3[] = [];
   mesh?: Mesh;
@@ -33,20 +33,17 @@ export class Part {
   }
 
   /** Puts a surface on the stage, in place of a coarser one. */
-  show({ geometry, placement }: Surface, detail: "preview" | "full"): void {
+  show({ geometry, texture }: Surface, detail: Detail): void {
     if (this.mesh) {
       this.mesh.geometry.dispose();
       this.mesh.geometry = this.veil!.geometry = geometry;
     } else {
-      this.mesh = new Mesh(geometry, scanMaterial(this.scan.role, geometry.hasAttribute("color")));
+      this.mesh = new Mesh(geometry, scanMaterial(this.scan.role));
       this.veil = new Mesh(geometry, depthMaterial());
       this.stage.jaws.add(this.veil, this.mesh);
       this.appear();
     }
-    for (const mesh of [this.mesh, this.veil!]) {
-      mesh.matrixAutoUpdate = false;
-      mesh.matrix.copy(placement);
-    }
+    colour(this.mesh.material as MeshStandardMaterial, this.scan.role, geometry, texture);
     this.detail = detail;
     this.stage.jaws.updateMatrixWorld(true);
     this.points = sample(geometry).map((point) => point.applyMatrix4(this.mesh!.matrixWorld));
@@ -61,7 +58,7 @@ export class Part {
   /** Makes the stage agree with what is wanted of this part. */
   appear(): void {
     if (!this.mesh || !this.veil) return;
-    const material = this.mesh.material as ReturnType<typeof scanMaterial>;
+    const material = this.mesh.material as MeshStandardMaterial;
     const seeThrough = this.opacity < 1;
     if (material.transparent !== seeThrough) material.needsUpdate = true;
     material.transparent = seeThrough;

@@ -14,7 +14,7 @@ export const words = {
   loadingPreviews: "Loading the scans",
   loadingFull: (progress: string) => `Loading full detail, ${progress}`,
   retrying: "The connection broke. Trying again",
-  previewOnly: "Preview shown, to spare this device.",
+  lighter: "A lighter picture is shown, to spare this device.",
   fullDetail: "Full detail",
   fetchFull: (size: string) => `Full detail (${size})`,
   contextLost: "The picture was interrupted and is coming back.",

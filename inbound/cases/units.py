@@ -1,0 +1,116 @@
+"""A jaw of 2.6 mm is a jaw in inches: its owner is asked before anybody sees it, and nothing is scaled
+in silence.
+
+STL, PLY, OBJ and OFF have no word for their unit; the trade means millimetres. What the owner answers
+holds for every scan of the mail that cannot be in millimetres.
+"""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inbound.cases.letters import notice_letter
+from inbound.mail.quotes import fold
+from inbound.scans.check import likely_unit
+from inbound.scans.roles import Role
+from store.house import House
+from store.model import (
+    LIFETIME,
+    QUESTION_LIFETIME,
+    Case,
+    CaseState,
+    MailState,
+    Scan,
+    ScanState,
+)
+from store.records import audit, cases, mails, outbox
+
+_JAWS = frozenset({Role.UPPER, Role.LOWER, Role.SITU, Role.ANTAGONIST, Role.MODEL})
+_MAY_BE_SMALL = frozenset({"cm"})  # what a single crown, named like nothing, may look like
+_SAID = {
+    "mm": "mm millimeter millimeters millimetre millimetres milímetro milímetros 毫米",
+    "cm": "cm centimeter centimeters centimetre centimetres zentimeter centímetro centímetros 厘米",
+    "inch": "inch inches in zoll pulgada pulgadas 英寸",
+    "m": "m meter meters metre metres metro metros 米",
+}
+_UNITS = {fold(word): unit for unit, words in _SAID.items() for word in words.split()}
+_NAMES = {"cm": "centimetres", "inch": "inches", "m": "metres"}
+
+
+def doubtful(scans: list[Scan]) -> dict[str, Scan]:
+    """The scans that cannot be in millimetres, by the unit that each was probably written in."""
+    found: dict[str, Scan] = {}
+    for scan in scans:
+        unit = _probable(scan)
+        if unit != "mm":
+            found.setdefault(unit, scan)
+    return found
+
+
+def unit_said(line: str) -> str:
+    """The unit that an answer names: "mm", "cm", "inch", "m", or nothing."""
+    return _UNITS.get(fold(line.strip(" .!\"'“”")), "")
+
+
+async def ask_for_unit(
+    house: House, connection: AsyncConnection, case: Case, scans: list[Scan], mail_id: str
+) -> None:
+    """Holds a case: nobody is told until its owner has said what its numbers are."""
+    now = house.clock.now()
+    await cases.move(connection, case.id, CaseState.HELD)
+    end = now + QUESTION_LIFETIME
+    await cases.set_times(connection, case.id, expires_at=end, due_at=end)
+    case = await cases.case(connection, case.id)
+    sentences = [_looks(scan, unit) for unit, scan in doubtful(scans).items()]
+    sentences.append(
+        "Nobody has been told yet. Reply INCH, CM, M or MM on the first line: MM shares the scans as"
+        " they are; with any other they become millimetres first. Without an answer within 24 hours"
+        " the scans are destroyed."
+    )
+    draft = await notice_letter(connection, case, "In which unit is this scan?", sentences, now)
+    await outbox.write(connection, draft, house.settings.domain, now)
+    await audit.record(
+        connection, now, "scanpost", "unit asked for", lab_id=case.lab_id, case_id=case.id
+    )
+    await mails.settle(connection, mail_id, MailState.WAITING, "which unit", case.id)
+
+
+async def take_unit(
+    house: House, connection: AsyncConnection, case: Case, unit: str, actor: str
+) -> None:
+    """The answer: the waiting mail goes on, and what was doubted is prepared anew."""
+    now = house.clock.now()
+    version = await cases.latest_version(connection, case.id)
+    assert version is not None, "a held case has a version"
+    scans = await cases.scans_of(connection, version.id)
+    for scan in scans:
+        if _probable(scan) != "mm":
+            anew = ScanState.READY if unit == "mm" else ScanState.STORED
+            await cases.set_scan(connection, scan.id, anew, unit=unit)
+    if unit != "mm":
+        await cases.forget_drawing(connection, version.id)
+    await cases.move(connection, case.id, CaseState.PREPARING)
+    await cases.set_times(connection, case.id, expires_at=now + LIFETIME, due_at=None)
+    await audit.record(
+        connection, now, actor, "unit said", lab_id=case.lab_id, case_id=case.id, unit=unit
+    )
+    mail_id = await mails.waiting_of_case(connection, case.id)
+    assert mail_id is not None, "a held case has a waiting mail"
+    await mails.work_again(connection, mail_id, now)
+
+
+def _probable(scan: Scan) -> str:
+    """The unit of a scan's numbers: declared by its file, said by its owner, or told by its size."""
+    report = scan.report or {}
+    if not scan.is_surface or scan.unit or report.get("unit"):
+        return "mm"
+    x, y, z = report["size_mm"]
+    unit = likely_unit((x, y, z))
+    if unit == "m" or scan.role in _JAWS:
+        return unit
+    return "mm" if scan.role != Role.SCAN or unit in _MAY_BE_SMALL else unit
+
+
+def _looks(scan: Scan, unit: str) -> str:
+    sides = " × ".join(f"{side:.2g}" for side in (scan.report or {})["size_mm"])
+    return (
+        f"{scan.original_name} measures {sides}: that looks like {_NAMES[unit]}, not millimetres."
+    )

@@ -1,0 +1,123 @@
+/**
+ * Reads the GLBs that scanpost writes (inbound/scans/glb.py): one mesh, its streams packed by meshopt
+ * (KHR_meshopt_compression), its positions in whole steps that the node turns into millimetres.
+ */
+
+import {
+  BufferAttribute,
+  BufferGeometry,
+  ClampToEdgeWrapping,
+  SRGBColorSpace,
+  Texture,
+} from "three";
+import { MeshoptDecoder } from "three/examples/jsm/libs/meshopt_decoder.module.js";
+import { DownloadError } from "./download";
+
+export interface Model {
+  readonly geometry: BufferGeometry;
+  readonly texture?: Texture | undefined;
+}
+
+export async function readGlb(bytes: ArrayBuffer): Promise<Model> {
+  try {
+    await MeshoptDecoder.ready;
+    const file = new Glb(bytes);
+    return { geometry: file.geometry(), texture: await file.texture() };
+  } catch {
+    throw new DownloadError("content");
+  }
+}
+
+interface Stream {
+  byteOffset: number;
+  byteLength: number;
+  byteStride: number;
+  count: number;
+  mode: string;
+}
+
+interface About {
+  nodes: [{ translation: [number, number, number]; scale: [number, number, number] }];
+  meshes: [{ primitives: [{ attributes: Record<string, number>; indices: number }] }];
+  accessors: { bufferView: number; componentType: number; count: number }[];
+  bufferViews: {
+    byteOffset: number;
+    byteLength: number;
+    extensions?: { KHR_meshopt_compression: Stream };
+  }[];
+  images?: [{ bufferView: number; mimeType: string }];
+}
+
+const bytesOf = 5121;
+const shorts = 5123;
+const floats = 5126;
+
+class Glb {
+  private readonly about: About;
+  private readonly body: Uint8Array<ArrayBuffer>;
+
+  constructor(bytes: ArrayBuffer) {
+    const words = new DataView(bytes);
+    if (words.getUint32(0, true) !== 0x46546c67) throw new Error("not a GLB");
+    const head = words.getUint32(12, true);
+    this.about = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 20, head))) as About;
+    this.body = new Uint8Array(bytes, 20 + head + 8);
+  }
+
+  geometry(): BufferGeometry {
+    const { attributes, indices } = this.about.meshes[0].primitives[0];
+    const geometry = new BufferGeometry();
+    geometry.setAttribute("position", new BufferAttribute(this.millimetres(attributes.POSITION!), 3));
+    if (attributes.COLOR_0 !== undefined) {
+      const colours = this.unpacked(attributes.COLOR_0) as Uint8Array;
+      geometry.setAttribute("color", new BufferAttribute(colours, 4, true));
+    }
+    if (attributes.TEXCOORD_0 !== undefined) {
+      const places = this.unpacked(attributes.TEXCOORD_0) as Float32Array;
+      geometry.setAttribute("uv", new BufferAttribute(places, 2));
+    }
+    geometry.setIndex(new BufferAttribute(this.unpacked(indices) as Uint32Array, 1));
+    return geometry;
+  }
+
+  /** A picture is decoded here and not fetched from an address of its own: the page's policy has none. */
+  async texture(): Promise<Texture | undefined> {
+    const [image] = this.about.images ?? [];
+    if (!image) return undefined;
+    const { byteOffset, byteLength } = this.about.bufferViews[image.bufferView]!;
+    const data = this.body.slice(byteOffset, byteOffset + byteLength);
+    const bitmap = await createImageBitmap(new Blob([data], { type: image.mimeType }));
+    const texture = new Texture(bitmap);
+    texture.flipY = false;
+    texture.colorSpace = SRGBColorSpace;
+    texture.wrapS = texture.wrapT = ClampToEdgeWrapping;
+    texture.needsUpdate = true;
+    return texture;
+  }
+
+  private millimetres(accessor: number): Float32Array {
+    const steps = this.unpacked(accessor) as Uint16Array;
+    const [{ translation, scale }] = this.about.nodes;
+    const count = steps.length / 4;
+    const places = new Float32Array(count * 3);
+    for (let i = 0; i < count; i++) {
+      for (let axis = 0; axis < 3; axis++) {
+        places[i * 3 + axis] = steps[i * 4 + axis]! * scale[axis]! + translation[axis]!;
+      }
+    }
+    return places;
+  }
+
+  private unpacked(number: number): Uint8Array | Uint16Array | Uint32Array | Float32Array {
+    const { bufferView, componentType } = this.about.accessors[number]!;
+    const { byteOffset, byteLength, byteStride, count, mode } =
+      this.about.bufferViews[bufferView]!.extensions!.KHR_meshopt_compression;
+    const target = new Uint8Array(count * byteStride);
+    const source = this.body.subarray(byteOffset, byteOffset + byteLength);
+    MeshoptDecoder.decodeGltfBuffer(target, count, byteStride, source, mode);
+    if (componentType === bytesOf) return target;
+    if (componentType === shorts) return new Uint16Array(target.buffer);
+    if (componentType === floats) return new Float32Array(target.buffer);
+    return new Uint32Array(target.buffer);
+  }
+}
