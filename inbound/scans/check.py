@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inbound.scans.mesh import Floats, Ints, Mesh, Wide
+from inbound.scans.mesh import Floats, Ints, Mesh, Wide, extent
 
 _LARGE = 0.02  # a piece with a smaller share of the faces is debris, and its edges are no holes
 _MOST_PLACES = 20
@@ -82,13 +82,14 @@ class _Edges:
 def examine(mesh: Mesh) -> Report:
     """The report of a welded mesh."""
     edges = _edges(mesh.faces)
+    low, high = extent(mesh.vertices)
     piece = _labels(len(mesh.vertices), edges.low, edges.high)
     rims, holes = _loops(mesh, edges, piece)
     return Report(
         triangles=len(mesh.faces),
         vertices=len(mesh.vertices),
-        size_mm=_rounded(np.ptp(mesh.vertices, axis=0)),
-        corner_mm=_rounded(mesh.vertices.min(axis=0)),
+        size_mm=_rounded(high - low),
+        corner_mm=_rounded(low),
         components=int((piece == np.arange(len(piece))).sum()),
         rims=rims,
         holes=len(holes),
@@ -230,7 +231,8 @@ def _rims_and_holes(
     for large in np.unique(owner[faces_of[owner] >= _LARGE * len(mesh.faces)]):
         loops = np.flatnonzero(owner == large)
         loops = loops[np.argsort(-around[loops], kind="stable")]
-        widest = float(np.ptp(mesh.vertices[piece == large], axis=0).max())
+        low, high = extent(mesh.vertices[piece == large])
+        widest = float((high - low).max())
         is_rim = bool(around[loops[0]] >= widest)
         rims += loops[:is_rim].tolist()
         holes += loops[is_rim:].tolist()

@@ -19,7 +19,7 @@ import meshopt
 import numpy as np
 from numpy.typing import NDArray
 
-from inbound.scans.mesh import Bytes, Floats, Mesh
+from inbound.scans.mesh import Bytes, Floats, Mesh, extent
 
 MEASURED, LOOKED_AT = 0.0022, 0.006  # mm a step
 _MESHOPT, _QUANTIZED, _WEBP = (
@@ -55,8 +55,8 @@ def pack(mesh: Mesh, step: float = MEASURED) -> bytes:
     faces, place, count = meshopt.reorder_mesh(
         mesh.faces.astype(np.uint32).ravel(), triangles=True, optsize=True
     )
-    low = mesh.vertices.min(axis=0).astype(np.float64)
-    step = max(step, float(np.ptp(mesh.vertices, axis=0).max()) / _MOST_SHORT)
+    low, high = (corner.astype(np.float64) for corner in extent(mesh.vertices))
+    step = max(step, float((high - low).max()) / _MOST_SHORT)
     file = _File()
     file.add("POSITION", _in_order(_on_grid(mesh.vertices, low, step), place, count), 3)
     if mesh.colours is not None:
@@ -107,8 +107,8 @@ class _File:
         if kind == _BYTE:
             accessor["normalized"] = True
         if name == "POSITION":
-            accessor["min"] = rows[:, :3].min(axis=0).tolist()
-            accessor["max"] = rows[:, :3].max(axis=0).tolist()
+            low, high = extent(rows[:, :3])
+            accessor |= {"min": low.tolist(), "max": high.tolist()}
         packed = meshopt.encode_vertex_buffer_level(np.ascontiguousarray(rows), _LEVEL, _CODEC)
         stride = rows.itemsize * rows.shape[1]
         view = {"byteStride": stride, "target": _VERTEX_DATA}

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import answer_45mb, blobs_45mb, dkim, imap, receive, split
+from tests.bench import answer_45mb, blobs_45mb, contacts, dkim, imap, prepare, receive, split, weld
 
 ROWS = {
     "answer-45mb": answer_45mb.measure,
@@ -15,6 +15,10 @@ ROWS = {
     "imap-60mb": imap.measure,
     "dkim-60mb": dkim.measure,
     "blobs-45mb": blobs_45mb.measure,
+    "weld-1m": weld.measure,
+    "prepare-300k": prepare.measure,
+    "bytes-1m": prepare.measure_bytes,
+    "contacts-250k": contacts.measure,
 }
 OUT = Path("build/bench.json")
 

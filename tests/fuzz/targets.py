@@ -23,7 +23,7 @@ from inbound.mail.decoding import decoded
 from inbound.mail.parts import Part
 from inbound.mail.skeleton import read_contents
 from store.errors import MailRefused, Refusal
-from tests.fuzz import seeds, speaking
+from tests.fuzz import scans, seeds, speaking
 from tests.fuzz.talk import check_talk
 from tests.test_auth_bodyhash import relaxed, simple
 from tests.test_auth_fields import reference as fields_reference
