@@ -287,4 +287,5 @@ TARGETS = {
          b"Diagnostic-Code: smtp; 550 ", b"message/delivery-status", b"message/feedback-report", b"--", b"\xff",
          b"Content-Transfer-Encoding: base64\r\n", b"X-Failed-Recipients: ", b"\r\n\r\n", b"5.7.1", b"\0", b"("],
     ),
+    **{name: Target(*row) for name, row in scans.ROWS.items()},
 }  # fmt: skip
