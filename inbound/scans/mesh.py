@@ -59,6 +59,8 @@ def checked(vertices: Floats, faces: Wide | Ints, colours: Bytes | None = None) 
     _refuse_no_surface(vertices, faces)
     _refuse_foreign_indices(faces, len(vertices))
     _refuse_odd_points(vertices)
+    if _in_one_place(vertices[faces[:100]]) and _in_one_place(vertices[faces]):
+        raise ScanRefused(f"has no size: all its points are in one place. {AGAIN}")
     return Mesh(vertices, np.ascontiguousarray(faces, dtype=np.int32), colours)
 
 
@@ -122,8 +124,6 @@ def _refuse_odd_points(vertices: Floats) -> None:
         raise ScanRefused(f"has {_without_position(vertices)} without a position. {AGAIN}")
     if max(-low, high) > FARTHEST:
         raise ScanRefused(f"has points more than a kilometre from its origin. {AGAIN}")
-    if _in_one_place(vertices[:100]) and _in_one_place(vertices):
-        raise ScanRefused(f"has no size: all its points are in one place. {AGAIN}")
 
 
 def _without_position(vertices: Floats) -> str:
@@ -131,5 +131,5 @@ def _without_position(vertices: Floats) -> str:
     return "1 point" if count == 1 else f"{count:,} points"
 
 
-def _in_one_place(vertices: Floats) -> bool:
-    return bool((vertices == vertices[0]).all())
+def _in_one_place(corners: Floats) -> bool:
+    return bool((corners == corners[0, 0]).all())
