@@ -29,7 +29,7 @@ from inbound.cases.announce import announce
 from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
 from inbound.cases.prepare import draw_picture, prepare_scans, relate_scans
-from inbound.cases.subject import read_subject
+from inbound.cases.subject import Subject, read_subject
 from inbound.cases.take import left_out, take_files
 from inbound.cases.unpack import is_mere_formatting
 from inbound.mail.attachments import Attachment
@@ -41,6 +41,7 @@ from inbound.talk import signup
 from inbound.talk.away import away_until
 from inbound.talk.classify import Kind, classify
 from inbound.talk.conversation import converse
+from inbound.talk.grammar import first_line, read_order
 from inbound.talk.returned import is_about_ours, note_away, read_returned, take_returned
 from inbound.talk.speakers import speaker_of
 from inbound.talk.talk import Talk
@@ -121,9 +122,12 @@ async def _read(house: House, children: Children, mail: Mail, opened: OpenedMail
 async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachment]) -> MailState:
     """Acts on a person's mail in one transaction; returns the state that the mail has then."""
     subject = read_subject(contents.subject, house.settings.domain)
-    shareable = SHAREABLE | (SHAREABLE_IF_ADDRESSED if subject.reviewers else frozenset())
-    has_scans = any(file.format in shareable for file in files)
     async with house.database.read() as connection:
+        answered = await _case_of(house, connection, mail, contents, has_scans=False)
+        alone = all(file.format in SHAREABLE_IF_ADDRESSED for file in files)
+        besides = alone and _is_for_somebody(contents, subject, answered)
+        shareable = SHAREABLE | (SHAREABLE_IF_ADDRESSED if besides else frozenset())
+        has_scans = any(file.format in shareable for file in files)
         in_thread = await _case_of(house, connection, mail, contents, has_scans=has_scans)
     # Before the transaction: it takes as long as reading the files does.
     known = await fingerprint_in(house, in_thread.id, files) if in_thread and has_scans else ""
@@ -146,6 +150,12 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         talk = Talk(house, connection, mail, speaker, contents, no_scans, has_scans, now, known)
         await converse(talk, case)
         return MailState.DONE
+
+
+def _is_for_somebody(contents: Contents, subject: Subject, answered: Case | None) -> bool:
+    """Whether photos alone are meant to be shared: logos and snapshots stand in any mail."""
+    commands = (read_order(first_line(said)) for said in (contents.body, contents.subject))
+    return bool(subject.reviewers) and not answered and not any(commands)
 
 
 async def _go_on(connection: AsyncConnection, mail: Mail, case: Case) -> MailState:

@@ -81,10 +81,10 @@ async def compose(house: House, letter: Letter) -> Posting:
         page.add_related(  # type: ignore[union-attr]
             wires.picture,
             "image",
-            "png",
+            "jpeg",
             cid="<picture@scanpost>",
             disposition="inline",
-            filename="scans.png",
+            filename="scans.jpg",
         )
     data = mail.as_bytes(policy=_FOLDING)
     return Posting(letter.id, wires.envelope_sender, letter.recipient, data)

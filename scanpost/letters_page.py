@@ -99,8 +99,8 @@ class LettersPage:
 
     async def _picture(self, request: web.Request) -> web.Response:
         for part in self._read(request.match_info["id"]).walk():
-            if part.get_content_type() == "image/png":
-                return web.Response(body=part.get_payload(decode=True), content_type="image/png")
+            if part.get_content_type() == "image/jpeg":
+                return web.Response(body=part.get_payload(decode=True), content_type="image/jpeg")
         raise web.HTTPNotFound
 
     async def _reply(self, request: web.Request) -> web.Response:

@@ -208,6 +208,7 @@ class Scan(Row):
     state: ScanState
     format: str
     original_name: str  # as its sender named it; never leaves the lab
+    path: str  # the archive that it came in and its place there, if it came in one: "a.zip/upper/a.obj"
     original_size: int
     original_sha256: str
     role: str

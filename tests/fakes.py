@@ -110,7 +110,7 @@ def html_of(letter: EmailMessage) -> str:
 
 def picture_of(letter: EmailMessage) -> bytes | None:
     for part in letter.walk():
-        if part.get_content_type() == "image/png":
+        if part.get_content_type() == "image/jpeg":
             payload = part.get_payload(decode=True)
             assert isinstance(payload, bytes)
             return payload

@@ -14,7 +14,7 @@ def scan(number: int, role: Role, **report: Any) -> Scan:
     facts = {"size_mm": [60.0, 50.0, 20.0], "corner_mm": [0.0, 0.0, 0.0], "unit": "", **report}
     return Scan(
         id=f"s{number}", version_id="v", number=number, state=ScanState.READY, format="STL",
-        original_name=f"{role}.stl", original_size=1, original_sha256="", role=role.value,
+        original_name=f"{role}.stl", path=f"{role}.stl", original_size=1, original_sha256="", role=role.value,
         label=role.label, problem="", report=facts, arch=None, copy_suffix="stl", copy_size=1,
         copy_sha256="", preview_size=1, medium_size=0, full_size=1, map_size=0, unit="",
     )  # fmt: skip
@@ -80,13 +80,24 @@ def test_a_hole_counts_where_the_work_ends() -> None:
     prep = scan(2, Role.PREP, hole_places=HOLE)
     (found,) = findings([UPPER, prep], [meeting()])
     assert (
-        found == "prep.stl has a hole (3.1 mm around) where the work may end: is the margin whole?"
+        found
+        == "prep.stl has a hole (3.1 mm around) where the work may end: check that the margin is complete."
     )
     holed = scan(2, Role.LOWER, hole_places=[*HOLE, [50.0, 40.0, 5.0, 9.0]])
     assert findings([UPPER, holed], [meeting()]) == []
     design = scan(3, Role.DESIGN, corner_mm=[5.0, 5.0, 5.0], size_mm=[4.0, 4.0, 4.0])
     (found,) = findings([UPPER, holed, design], [meeting()])
     assert "a hole (3.1 mm around)" in found
+
+
+def test_what_was_not_measured_is_not_said_to_be_missing() -> None:
+    design = scan(3, Role.DESIGN)
+    assert findings([UPPER, LOWER, design], None) == []
+
+
+def test_a_hole_that_a_probe_would_not_find_is_not_spoken_of() -> None:
+    prep = scan(2, Role.PREP, hole_places=[[1.0, 1.0, 1.0, 0.2]])
+    assert findings([UPPER, prep], [meeting()]) == []
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ async def test_links_and_addresses_follow_from_the_cases_key(house: House) -> No
         owner = await access.owner_of(connection, case_id)
     shown = {
         "name": "C-1", "short_name": "C-1", "public_id": case.public_id, "note": "", "ends": "then",
-        "picture": False, "version_id": "", "scans": [], "problems": [], "reviewers": [],
+        "picture": False, "version_id": "", "findings": [], "meetings": [], "stripped": 0, "scans": [],
+        "problems": [], "reviewers": [],
     }  # fmt: skip
     draft = LetterDraft(
         "answer", ANNA, "Re: x", {"case": shown}, case_id=case_id, person_id=owner.id

@@ -1,5 +1,7 @@
+import io
 import random
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,6 +16,14 @@ JAW = jaws.make_jaw(4_000, "lower")
 
 def sniffed(data):
     return sniff(data[:HEAD], len(data))
+
+
+def packed(*names):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -34,6 +44,10 @@ def sniffed(data):
         (b"PK\x05\x06" + bytes(18), Format.ZIP),
         (b"PK\x03\x04\x14\0\0\0\x08\0" + bytes(20) + b"upper.stl", Format.ZIP),
         (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", Format.THREEMF),
+        (packed("[Content_Types].xml", "Metadata/t.png", "3D/3dmodel.model"), Format.THREEMF),
+        (packed("[Content_Types].xml", "_rels/.rels", "word/document.xml"), Format.OTHER),
+        (packed("_rels/.rels", "docProps/app.xml", "xl/workbook.xml"), Format.OTHER),
+        (packed("upper.stl", "lower.stl"), Format.ZIP),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", Format.JPEG),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), Format.PNG),
         (b"RIFF\x10\0\0\0WEBPVP8 ", Format.WEBP),

@@ -460,7 +460,7 @@ async def test_who_names_a_reviewer_and_attaches_no_scan_is_told_each_time(
     returns: Returns,
 ) -> None:
     for number in range(2):
-        message = mail(f"{KIM} C-{number}", "look", {"case.pdf": b"%PDF-1.7 x"})
+        message = mail(f"{KIM} C-{number}", "look", {"case.bin": b"\x01" * 99})
         await rule(returns, message)
     assert len(returns.told()) == 2
 

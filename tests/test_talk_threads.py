@@ -369,15 +369,16 @@ async def test_a_command_in_an_unexpected_place_is_passed_on_to_nobody(
 
 
 @pytest.mark.parametrize("author", [ANNA, KIM])
-async def test_a_file_in_a_reply_is_not_passed_on_and_its_writer_is_told(
+async def test_words_beside_a_file_are_passed_on_and_their_writer_hears_that_the_file_is_not(
     talkers: Talkers, author: str
 ) -> None:
     message = mail("Re: x", "See the photo.", {"photo.pdf": b"%PDF-1.7 x"}, sender=author)
-    (letter,) = await talkers.write(message, author)
-    assert kinds([letter]) == [("notice", author)]
-    assert "Files in a reply are not passed on" in said(letter)
-    assert "photo.pdf" in said(letter)
-    assert await talkers.comments() == []
+    letters = await talkers.write(message, author)
+    other = KIM if author == ANNA else ANNA
+    assert sorted(kinds(letters)) == [("notice", author), ("remark", other)]
+    told = next(one for one in letters if one["X-Scanpost-Kind"] == "notice")
+    assert "Your words were passed on; files in a reply are not" in said(told)
+    assert [words for _, words in await talkers.comments()] == ["See the photo."]
 
 
 async def test_a_comment_is_text_and_nothing_else(talkers: Talkers) -> None:

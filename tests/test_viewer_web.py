@@ -121,7 +121,7 @@ async def test_every_kind_of_answer_carries_the_policy_headers(
         ("GET", mesh, cookie, 200),
         ("GET", mesh, cookie | {"Range": "bytes=5-9"}, 206),
         ("GET", mesh, cookie | {"Range": "bytes=999999999-"}, 416),
-        ("GET", f"{link}/picture.png", cookie, 200),
+        ("GET", f"{link}/poster.webp", cookie, 200),
         ("GET", f"{link}/scan/1/download", cookie, 200),
         ("GET", f"{link}/scan/9/full.glb", cookie, 404),
         ("GET", f"/static/{script}", {}, 200),
@@ -173,7 +173,7 @@ async def test_behind_https_cookies_are_bound_to_the_host_and_transport_is_stric
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes)
     assert not [one for one in attributes if one.lower().startswith("domain")]
     cookie = {"Cookie": name}
-    assert await status(web, f"{link}/picture.png", headers=cookie) == 200
+    assert await status(web, f"{link}/poster.webp", headers=cookie) == 200
     async with web.post(url, headers={"Origin": settings.base_url}) as answer:
         assert answer.status == 403
 
@@ -213,7 +213,7 @@ async def test_visits_of_robots_change_nothing_and_the_link_still_opens(
 ) -> None:
     owners, link = await share(running)
     before = await database(running)
-    paths = ["", "/open", "/seen", "/picture.png", "/scan/1/full.glb", "/scan/1/download"]
+    paths = ["", "/open", "/seen", "/poster.webp", "/scan/1/full.glb", "/scan/1/download"]
     for number in range(20):
         headers = {"User-Agent": ROBOTS[number % len(ROBOTS)]}
         for method in ("GET", "HEAD", "OPTIONS"):
@@ -244,7 +244,7 @@ async def test_unknown_and_dead_links_are_the_same_plain_page(
     token = link.rsplit("/", 1)[1]
     wrong = [NOWHERE, f"/r/{token[:-1]}", f"/r/{token}a", f"/r/{token.upper()}", "/r/%00"]
     for path, expected in [(f"/r/{token}", 410)] + [(path, 404) for path in wrong]:
-        for below in ("", "/picture.png", "/scan/1/preview.glb", "/scan/1/download"):
+        for below in ("", "/poster.webp", "/scan/1/preview.glb", "/scan/1/download"):
             url = URL(running.url + path + below, encoded=True)
             async with web.get(url, headers=cookie) as page:
                 assert page.status == expected, url
@@ -267,7 +267,7 @@ async def test_a_session_ends_after_8_idle_hours_and_after_7_days(
     running: Running, web: aiohttp.ClientSession, clock
 ) -> None:
     _, link = await share(running)
-    picture = f"{link}/picture.png"
+    picture = f"{link}/poster.webp"
     cookie = await enter(running, web, link)
     clock.advance(8 * HOUR - 1)
     assert await status(web, picture, headers=cookie) == 200
@@ -301,7 +301,7 @@ async def test_a_session_opens_no_other_persons_link(
         stolen = {"Cookie": f"{name}={secret}"}
         async with web.get(link, headers=stolen) as answer:
             assert "C-1042" not in await answer.text()
-        for path in ("/picture.png", "/scan/1/preview.glb", "/scan/1/full.glb", "/scan/1/download"):
+        for path in ("/poster.webp", "/scan/1/preview.glb", "/scan/1/full.glb", "/scan/1/download"):
             assert await status(web, link + path, headers=stolen) == 403
             assert await status(web, link + path) == 403
 
@@ -435,7 +435,11 @@ async def test_pages_are_kept_by_no_cache_and_meshes_for_good_in_this_browser_on
             assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
             assert answer.headers["Content-Encoding"] == "br"
             assert brotli.decompress(await answer.read()).startswith(b"glTF")
-    for path in ("", "/picture.png", "/scan/1/download"):
+    for address in (case["poster"], case["views"][5]["url"]):
+        async with web.get(running.url + address, headers=cookie) as answer:
+            assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
+            assert (await answer.read())[8:12] == b"WEBP"
+    for path in ("", "/scan/1/download"):
         for headers in (cookie, {}):
             async with web.get(link + path, headers=headers) as answer:
                 assert "no-store" in answer.headers["Cache-Control"], path

@@ -23,12 +23,19 @@ from viewer.visit import HOUSE, Visit, visit_in_session
 # Their addresses hold the version: they never change, and stay in this browser alone.
 # No longer than a link lives: nothing is asked again while a browser keeps one.
 FOR_GOOD = "private, max-age=604800, immutable"
+_WEBP = {"Content-Type": "image/webp", "Cache-Control": FOR_GOOD}
 ASK_AGAIN_AFTER = 1_000  # ms
 
 
-async def send_picture(request: web.Request) -> web.StreamResponse:
+async def send_poster(request: web.Request) -> web.StreamResponse:
     visit = await visit_in_session(request)
-    return await _send(request, visit, 0, "picture", {"Content-Type": "image/png"})
+    return await _send(request, visit, 0, "poster", _WEBP)
+
+
+async def send_view(request: web.Request) -> web.StreamResponse:
+    """One of the six pictures for who cannot turn the scans."""
+    visit = await visit_in_session(request)
+    return await _send(request, visit, 0, f"view-{request.match_info['side']}", _WEBP)
 
 
 async def send_preview(request: web.Request) -> web.StreamResponse:
@@ -48,8 +55,7 @@ async def send_photo(request: web.Request) -> web.StreamResponse:
     scan = await _scan(request, visit)
     if scan.is_surface or not scan.preview_size:
         raise NotFound("There is no such photo in this case.")
-    headers = {"Content-Type": "image/webp", "Cache-Control": FOR_GOOD}
-    return await _send(request, visit, scan.number, "preview", headers)
+    return await _send(request, visit, scan.number, "preview", _WEBP)
 
 
 async def send_download(request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from store.records import access, audit, cases, labs
 from viewer.templates import json_for_script, page
 from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
 
-PICTURE = (1200, 675)
+SIDES = ("front", "left", "right", "back", "upper", "lower")
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
 
 
@@ -55,8 +55,10 @@ def case_values(
     """What the page and its script are filled with."""
     case = visit.holder.case
     base = f"/r/{visit.token}"
-    width, height = PICTURE
-    poster = {"url": f"{base}/picture.png", "width": width, "height": height}
+    mark = _mark(version)
+    views = [
+        {"side": side, "url": f"{base}/view/{side}.webp{mark}"} for side in SIDES if version.picture
+    ]
     ready = [scan for scan in scans if scan.state is ScanState.READY]
     others = [scan for scan in ready if not scan.is_surface]
     return {
@@ -67,7 +69,8 @@ def case_values(
         "expires": in_words(case.expires_at),
         "sender": sender,
         "kind": visit.holder.person.kind,
-        "poster": poster if version.picture else None,
+        "poster": f"{base}/poster.webp{mark}" if version.picture else "",
+        "views": views,
         "seen": f"{base}/seen",
         "frame": version.frame or UPRIGHT,
         "scans": [_scan_values(visit, version, scan) for scan in ready if scan.is_surface],

@@ -43,7 +43,7 @@ async def fingerprint_in(house: House, case_id: str, files: Sequence[Attachment]
 
 def digests_of(files: Iterable[Attachment]) -> set[str]:
     """SHA-256 of each file that may be a scan or hold some, as it was sent. Blocks."""
-    return {_digest(file) for file in files if file.format in SHAREABLE}
+    return {_digest(file) for file in files if file.format in SCANS | PACKED}
 
 
 def _digest(file: Attachment) -> str:

@@ -24,7 +24,7 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
     scans = await cases.scans_of(connection, version.id) if version else []
     ready = [scan for scan in scans if scan.state is ScanState.READY]
     surfaces = [scan for scan in ready if scan.is_surface]
-    meetings = ((version.contacts if version else None) or {}).get("meetings", [])
+    meetings = (version.contacts if version and version.contacts else {}).get("meetings")
     reviewers = await access.reviewers_of(connection, case.id)
     verdicts = {
         remark.person_id: remark
@@ -44,8 +44,9 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "version_id": version.id if version else "",
         "scans": [scan_facts(scan) for scan in ready],
         "stripped": sum((scan.report or {}).get("stripped", 0) for scan in ready),
+        "what": _what(ready, surfaces),
         "findings": findings(surfaces, meetings),
-        "meetings": meetings_in_words(surfaces, meetings),
+        "meetings": meetings_in_words(surfaces, meetings or []),
         "problems": problems(scans, version.left_out if version else []),
         "reviewers": [
             person_facts(
@@ -155,3 +156,12 @@ def _detail(report: dict[str, Any]) -> str:
         pictures = "1 picture" if report["frames"] == 1 else f"{report['frames']} pictures"
         return f"{report['modality']}, {pictures}".removeprefix(", ")
     return ""
+
+
+def _what(ready: list[Scan], surfaces: list[Scan]) -> str:
+    """What is shared, in the sentence that says who shares it."""
+    if surfaces:
+        return "a 3D scan" if len(surfaces) == 1 else "3D scans"
+    if all(scan.preview_size for scan in ready):
+        return "a photo" if len(ready) == 1 else "photos"
+    return "a file" if len(ready) == 1 else "files"

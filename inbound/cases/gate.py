@@ -11,12 +11,20 @@ from store.model import Scan
 _MADE = frozenset({Role.DESIGN, Role.WAXUP})
 _WORKED_ON = _MADE | {Role.PREP, Role.DIE}
 _NEAR_MM = 2.0  # around a design: a hole there is a hole at its margin
+_SEEN_MM = 1.0  # around; a smaller hole hides nothing
 _OPEN_MM = 0.2  # the thickest marking paper falls through
 _DEEP_MM = 0.5  # jaws do not go into one another
 
 
-def findings(scans: Sequence[Scan], meetings: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each doubt; `scans` are those that can be looked at."""
+def findings(scans: Sequence[Scan], meetings: Sequence[dict[str, Any]] | None) -> list[str]:
+    """A sentence for each doubt.
+
+    Args:
+        scans: those that can be looked at.
+        meetings: how they meet; None if that was not measured.
+    """
+    if meetings is None:
+        return [line for scan in scans for line in _holes(scan, scans)]
     return [
         *_antagonist(scans, meetings),
         *(line for meeting in meetings for line in _bite(scans, meeting)),
@@ -25,7 +33,7 @@ def findings(scans: Sequence[Scan], meetings: Sequence[dict[str, Any]]) -> list[
 
 
 def meetings_in_words(scans: Sequence[Scan], meetings: Sequence[dict[str, Any]]) -> list[str]:
-    """How the scans meet: "Upper jaw and lower jaw touch on 14.2 mm², by 0.08 mm at the tightest place"."""
+    """How the scans meet: "Upper jaw and lower jaw touch on 14.2 mm²."."""
     labels = {scan.number: scan.label for scan in scans}
     return [_meeting(labels, one) for one in meetings if one["tightest_mm"] is not None]
 
@@ -72,13 +80,16 @@ def _holes(scan: Scan, scans: Sequence[Scan]) -> list[str]:
     near = [
         around
         for *place, around in report.get("hole_places", [])
+        if around >= _SEEN_MM
         if scan.role in (Role.PREP, Role.DIE) or any(_is_beside(place, one) for one in designs)
     ]
     if not near:
         return []
     size = f"{max(near):.1f} mm around"
     count = f"a hole ({size})" if len(near) == 1 else f"{len(near)} holes (the largest {size})"
-    return [f"{scan.original_name} has {count} where the work may end: is the margin whole?"]
+    return [
+        f"{scan.original_name} has {count} where the work may end: check that the margin is complete."
+    ]
 
 
 def _is_beside(place: list[float], design: Scan) -> bool:

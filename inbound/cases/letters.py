@@ -114,6 +114,7 @@ _FOR_REVIEWERS = (
     "picture",
     "version_id",
     "meetings",
+    "what",
 )
 
 

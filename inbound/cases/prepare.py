@@ -9,10 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from inbound.cases.again import BESIDE, PHOTOS, SCANS
+from inbound.cases.again import PHOTOS, SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import plain, seal_result
+from inbound.cases.units import MM_PER_UNIT
+from inbound.scans.beside import alike, base_name, folder_of
 from inbound.scans.child import Children, Memory
+from inbound.scans.jobs import SIDES
 from inbound.scans.levels import PREVIEW
 from inbound.scans.relate import MEETING
 from inbound.scans.roles import Role, role_from_name
@@ -24,11 +27,15 @@ from store.records import cases, mails
 from store.sweep import TRIES
 from store.tokens import derived_id
 
+MOST_BESIDE, LONGEST_MATERIAL = (
+    60,
+    1 << 20,
+)  # files that a surface may be made of; bytes of a material
 MOST_DRAWN = 12  # scans in the letter's picture
+PICTURES = ("picture", "poster", *(f"view-{side}" for side in SIDES))
 MOST_MET, MOST_TRIANGLES = 8, 6_000_000  # of scans whose distances are measured
 LOOKED_AT = 150_000  # triangles of all first looks together, so that they come in a second
 LEAST = 5_000  # of one of them
-MM_PER_UNIT = {"": 1.0, "mm": 1.0, "cm": 10.0, "inch": 25.4, "m": 1000.0}
 _MADE_OF_OTHERS = frozenset({Format.OBJ, Format.GLTF})
 
 
@@ -59,11 +66,12 @@ async def prepare_scans(house: House, children: Children, mail_id: str) -> None:
         key = await house.case_key(connection, case.id)
         mail = await mails.mail(connection, mail_id)
     bench = _Bench(house, children, key, version, last_try=mail.failures + 1 >= TRIES)
-    # One after the other: other mails use the other cores, and one plaintext is in memory at a time.
+    await bench.find_textures(scans)
+    # One after the other: other mails use the other cores.
     surfaces = [scan for scan in scans if scan.format in SCANS]
     for scan in surfaces:
         if scan.state is ScanState.STORED:
-            await bench.prepare_surface(scan, scans, len(surfaces))
+            await bench.prepare_surface(scan, len(surfaces))
     _, _, scans = await _load(house, mail_id)
     for scan in scans:
         if scan.state is ScanState.STORED:
@@ -81,61 +89,76 @@ class _Bench:
         self.key = key
         self.version = version
         self.last_try = last_try
+        self.beside: list[Scan] = []
 
-    async def prepare_surface(self, scan: Scan, all_scans: list[Scan], surfaces: int) -> None:
-        made_of_others = scan.format in _MADE_OF_OTHERS
-        beside = [one for one in all_scans if made_of_others and one.format in BESIDE]
+    async def find_textures(self, scans: list[Scan]) -> None:
+        """The materials of the mail, and the images that one of them names: those are no photos."""
+        materials = [one for one in scans if one.format == Format.MTL][:MOST_BESIDE]
+        said = ""
+        for one in materials:
+            with await self._plain(one) as plain_text:
+                head = next(plain_text.pieces(LONGEST_MATERIAL), b"")
+            said += alike(head.decode("utf-8", "replace")) + alike(head.decode("latin-1"))
+        images = [
+            one for one in scans if one.format in PHOTOS and alike(base_name(one.path)) in said
+        ]
+        self.beside = [*materials, *images[: MOST_BESIDE - len(materials)]]
+
+    async def prepare_surface(self, scan: Scan, surfaces: int) -> None:
+        beside = self._beside(scan)
         arguments = {
             "format": scan.format,
-            "beside": [one.original_name for one in beside],
+            "beside": list(beside),
             "preview": max(LEAST, min(PREVIEW, LOOKED_AT // surfaces)),
             "mm_per_unit": MM_PER_UNIT[scan.unit],
         }
-        facts = await self._run(scan, _SCAN, beside, arguments)
-        if facts is None:
-            return
-        used = [one.id for one in beside if one.original_name in facts["used"]]
-        if used:
-            async with self.house.database.write() as connection:
-                for scan_id in used:
-                    await cases.set_scan(connection, scan_id, ScanState.USED)
+        await self._run(scan, _SCAN, beside, arguments)
 
     async def prepare_other(self, scan: Scan) -> None:
         work = _WORK.get(Format(scan.format))
-        if work is None:  # a material that no surface asked for
+        if work is None or any(one.id == scan.id for one in self.beside):
             async with self.house.database.write() as connection:
                 await cases.set_scan(connection, scan.id, ScanState.USED)
             return
         # Secret, and one for all files of a case: its series stay together, and no other's are near.
         salt = hmac.digest(self.key, b"names of DICOM objects", "sha256")
-        await self._run(scan, work, [], {"salt": salt.hex()})
+        await self._run(scan, work, {}, {"salt": salt.hex()})
+
+    def _beside(self, scan: Scan) -> dict[str, Scan]:
+        """What a surface may be made of, by name; of two of one name the one in its own folder."""
+        if scan.format not in _MADE_OF_OTHERS:
+            return {}
+        folder = folder_of(scan.path)
+        nearest = sorted(self.beside, key=lambda one: folder_of(one.path) != folder)
+        return {base_name(one.path): one for one in reversed(nearest)}
 
     async def _run(
-        self, scan: Scan, work: _Work, beside: list[Scan], arguments: dict[str, Any]
-    ) -> dict[str, Any] | None:
-        """What the job found out, once it is written down; None if the file was refused."""
+        self, scan: Scan, work: _Work, beside: dict[str, Scan], arguments: dict[str, Any]
+    ) -> None:
+        """Runs the job and writes down what it found, or why the file cannot be used."""
         try:
             async with self.children.room:
                 with ExitStack() as inputs:
                     loaded = [
-                        inputs.enter_context(await self._plain(one)) for one in [scan, *beside]
+                        inputs.enter_context(await self._plain(one))
+                        for one in (scan, *beside.values())
                     ]
                     facts, results = await self.children.run(
                         work.job, loaded, len(work.outputs), **arguments
                     )
         except ScanRefused as refusal:
             await self._refuse(scan, str(refusal))
-            return None
+            return
         except ChildLost:
             if not self.last_try:
                 raise
             await self._refuse(
                 scan, "could not be prepared: this server has too little memory for it."
             )
-            return None
+            return
         sealed = await self._seal(scan, work, results)
-        await self._note(scan, work, facts, sealed)
-        return facts
+        used = [beside[name] for name in facts.get("used", [])]
+        await self._note(scan, work, facts, sealed, used)
 
     async def _plain(self, scan: Scan) -> Memory:
         place = self._place(scan, "original")
@@ -159,11 +182,16 @@ class _Bench:
         return sealed
 
     async def _note(
-        self, scan: Scan, work: _Work, facts: dict[str, Any], sealed: dict[str, tuple[int, str]]
+        self,
+        scan: Scan,
+        work: _Work,
+        facts: dict[str, Any],
+        sealed: dict[str, tuple[int, str]],
+        used: list[Scan],
     ) -> None:
         role = work.role
         if work is _SCAN:
-            role = role_from_name(scan.original_name) or Role(facts["role"] or Role.SCAN)
+            role = role_from_name(scan.path) or Role(facts["role"] or Role.SCAN)
         sizes = {f"{what}_size": size for what, (size, _) in sealed.items()}
         async with self.house.database.write() as connection:
             await cases.set_scan(
@@ -178,6 +206,8 @@ class _Bench:
                 copy_sha256=sealed["copy"][1],
                 **sizes,
             )
+            for one in used:
+                await cases.set_scan(connection, one.id, ScanState.USED)
 
     async def _refuse(self, scan: Scan, problem: str) -> None:
         async with self.house.database.write() as connection:
@@ -195,22 +225,28 @@ async def draw_picture(house: House, children: Children, mail_id: str) -> None:
         return
     async with house.database.read() as connection:
         key = await house.case_key(connection, case.id)
-    names = [object_name(case.id, version.id, scan.number, "preview") for scan in ready]
+    levels = [(scan.number, "medium" if scan.medium_size else "full") for scan in ready]
+    names = [object_name(case.id, version.id, number, level) for number, level in levels]
+    run = house.object_threads.run
     try:
         async with children.room:
-            previews = [await house.object_threads.run(plain, house, key, name) for name in names]
-            facts, (picture,) = await children.run(
-                "draw_case",
-                previews,
-                1,
-                roles=[scan.role for scan in ready],
-                arches=[scan.arch for scan in ready],
-            )
+            with ExitStack() as inputs:
+                loaded = [
+                    inputs.enter_context(await run(plain, house, key, name)) for name in names
+                ]
+                facts, pictures = await children.run(
+                    "draw_case",
+                    loaded,
+                    len(PICTURES),
+                    roles=[scan.role for scan in ready],
+                    arches=[scan.arch for scan in ready],
+                )
     except (ScanRefused, ChildLost):
         return
-    with picture:
-        place = object_name(case.id, version.id, 0, "picture")
-        await house.object_threads.run(seal_result, house, key, place, picture)
+    for what, picture in zip(PICTURES, pictures, strict=True):
+        with picture:
+            place = object_name(case.id, version.id, 0, what)
+            await run(seal_result, house, key, place, picture)
     async with house.database.write() as connection:
         await cases.set_picture(connection, version.id, drawn=True, frame=facts["frame"])
 
@@ -220,7 +256,11 @@ async def relate_scans(house: House, children: Children, mail_id: str) -> None:
     case, version, scans = await _load(house, mail_id)
     met = [scan for scan in scans if scan.is_surface and scan.role in MEETING][:MOST_MET]
     triangles = sum((scan.report or {}).get("triangles", 0) for scan in met)
-    if version.contacts is not None or len(met) < 2 or triangles > MOST_TRIANGLES:
+    if version.contacts is not None or triangles > MOST_TRIANGLES:
+        return
+    if len(met) < 2:
+        async with house.database.write() as connection:
+            await cases.set_contacts(connection, version.id, {"meetings": []})
         return
     async with house.database.read() as connection:
         key = await house.case_key(connection, case.id)

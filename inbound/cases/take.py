@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from inbound.cases.again import DAMAGED, KEPT, SCANS
+from inbound.cases.again import DAMAGED, KEPT, PHOTOS, SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import seal
 from inbound.cases.unpack import PACKED, Unpacker
@@ -20,10 +20,10 @@ from store.records import cases, mails
 from store.sweep import TRIES
 from store.tokens import derived_id
 
-_NOT_SHARED = (
-    "It was left out; STL, PLY, OBJ, 3MF, GLB and OFF are shared, photos, PDF, and ZIP of these."
-)
+_NOT_SHARED = "It was left out. Scans are STL, PLY, OBJ, 3MF, GLB or OFF, or a ZIP of these."
+_WITH_A_SCAN = "was not shared: a photo or a document goes with a scan, or in a mail whose subject names a reviewer."
 _LEFT_OUT = {
+    **dict.fromkeys((*PHOTOS, Format.PDF), _WITH_A_SCAN),
     Format.HPS: "is a 3Shape scan that only 3Shape's own programs open. Export it as STL or PLY and"
     " send it again.",
     Format.HEIC: "is an iPhone photo in HEIC, which few can open. Send it as JPEG (in the iPhone's"
@@ -103,8 +103,8 @@ class _Shelf:
         self._make_names_distinct()
         return self.taken
 
-    async def _store(self, name: str, pieces: Callable[[], Iterable[bytes]]) -> str:
-        """Seals a file and notes it, if it is one that a case keeps; returns its SHA-256 in any case."""
+    async def _store(self, name: str, pieces: Callable[[], Iterable[bytes]], path: str = "") -> str:
+        """Seals a file and notes it, if it is one of KEPT; returns its SHA-256 in any case."""
         number = len(self.taken.stored) + 1
         place = object_name(self.case_id, self.version_id, number, "original")
         try:
@@ -125,6 +125,7 @@ class _Shelf:
                 "state": ScanState.STORED,
                 "format": kind.value,
                 "original_name": name,
+                "path": path or name,
                 "original_size": size,
                 "original_sha256": digest,
             }

@@ -2,7 +2,8 @@
 in silence.
 
 STL, PLY, OBJ and OFF have no word for their unit; the trade means millimetres. What the owner answers
-holds for every scan of the mail that cannot be in millimetres.
+holds for every such scan of the mail but those that it would make larger than any jaw: a program
+exports all in one unit, and what came from elsewhere is in millimetres already.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,8 @@ from store.records import audit, cases, mails, outbox
 
 _JAWS = frozenset({Role.UPPER, Role.LOWER, Role.SITU, Role.ANTAGONIST, Role.MODEL})
 _MAY_BE_SMALL = frozenset({"cm"})  # what a single crown, named like nothing, may look like
+_LARGEST_MM = 130.0
+MM_PER_UNIT = {"": 1.0, "mm": 1.0, "cm": 10.0, "inch": 25.4, "m": 1000.0}
 _SAID = {
     "mm": "mm millimeter millimeters millimetre millimetres milímetro milímetros 毫米",
     "cm": "cm centimeter centimeters centimetre centimetres zentimeter centímetro centímetros 厘米",
@@ -62,10 +65,11 @@ async def ask_for_unit(
     sentences = [_looks(scan, unit) for unit, scan in doubtful(scans).items()]
     sentences.append(
         "Nobody has been told yet. Reply INCH, CM, M or MM on the first line: MM shares the scans as"
-        " they are; with any other they become millimetres first. Without an answer within 24 hours"
-        " the scans are destroyed."
+        " they are; INCH, CM and M convert them to millimetres first. Without an answer within 24"
+        " hours the scans are destroyed."
     )
-    draft = await notice_letter(connection, case, "In which unit is this scan?", sentences, now)
+    heading = "In which unit are these scans?"
+    draft = await notice_letter(connection, case, heading, sentences, now)
     await outbox.write(connection, draft, house.settings.domain, now)
     await audit.record(
         connection, now, "scanpost", "unit asked for", lab_id=case.lab_id, case_id=case.id
@@ -82,9 +86,10 @@ async def take_unit(
     assert version is not None, "a held case has a version"
     scans = await cases.scans_of(connection, version.id)
     for scan in scans:
-        if _probable(scan) != "mm":
-            anew = ScanState.READY if unit == "mm" else ScanState.STORED
-            await cases.set_scan(connection, scan.id, anew, unit=unit)
+        if scan.is_surface and _is_open(scan):
+            meant = unit if _probable(scan) != "mm" or _fits(scan, unit) else "mm"
+            anew = ScanState.READY if meant == "mm" else ScanState.STORED
+            await cases.set_scan(connection, scan.id, anew, unit=meant)
     if unit != "mm":
         await cases.forget_drawing(connection, version.id)
     await cases.move(connection, case.id, CaseState.PREPARING)
@@ -97,12 +102,21 @@ async def take_unit(
     await mails.work_again(connection, mail_id, now)
 
 
+def _is_open(scan: Scan) -> bool:
+    """Whether nobody has said its unit yet, neither the file nor its owner."""
+    return not scan.unit and not (scan.report or {}).get("unit")
+
+
+def _fits(scan: Scan, unit: str) -> bool:
+    """Whether a scan would still be no larger than a jaw."""
+    return bool(max((scan.report or {})["size_mm"]) * MM_PER_UNIT[unit] <= _LARGEST_MM)
+
+
 def _probable(scan: Scan) -> str:
     """The unit of a scan's numbers: declared by its file, said by its owner, or told by its size."""
-    report = scan.report or {}
-    if not scan.is_surface or scan.unit or report.get("unit"):
+    if not scan.is_surface or not _is_open(scan):
         return "mm"
-    x, y, z = report["size_mm"]
+    x, y, z = (scan.report or {})["size_mm"]
     unit = likely_unit((x, y, z))
     if unit == "m" or scan.role in _JAWS:
         return unit

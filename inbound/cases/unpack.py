@@ -27,7 +27,7 @@ _SIGNATURE = re.compile(
 class Unpacker:
     """
     Args:
-        store: takes a name and its bytes; called once for each file found inside.
+        store: takes a name, its bytes and its path; called once for each file found inside.
         tell: takes a sentence about what could not be unpacked.
     """
 
@@ -35,7 +35,7 @@ class Unpacker:
         self,
         threads: Threads,
         children: Children,
-        store: Callable[[str, Callable[[], Iterable[bytes]]], Awaitable[object]],
+        store: Callable[[str, Callable[[], Iterable[bytes]], str], Awaitable[object]],
         tell: Callable[[str], None],
     ) -> None:
         self.threads = threads
@@ -93,7 +93,7 @@ class Unpacker:
             if kind is Format.TNEF and _format_of(out) is Format.ZIP:
                 await self._unpack(out, Format.ZIP, name)
             else:
-                await self.store(name, out.pieces)
+                await self.store(name, out.pieces, f"{inside}/{member['name']}")
 
 
 async def is_mere_formatting(threads: Threads, children: Children, file: Attachment) -> bool:

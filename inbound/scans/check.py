@@ -84,7 +84,7 @@ def examine(mesh: Mesh) -> Report:
     edges = _edges(mesh.faces)
     low, high = extent(mesh.vertices)
     piece = _labels(len(mesh.vertices), edges.low, edges.high)
-    rims, holes = _loops(mesh, edges, piece)
+    rims, holes, longest = _loops(mesh, edges, piece)
     return Report(
         triangles=len(mesh.faces),
         vertices=len(mesh.vertices),
@@ -92,9 +92,9 @@ def examine(mesh: Mesh) -> Report:
         corner_mm=_rounded(low),
         components=int((piece == np.arange(len(piece))).sum()),
         rims=rims,
-        holes=len(holes),
-        longest_hole_mm=max((around for *_, around in holes), default=0.0),
-        hole_places=holes[:_MOST_PLACES],
+        holes=holes,
+        longest_hole_mm=max((around for *_, around in longest), default=0.0),
+        hole_places=longest,
         degenerate=_degenerate(mesh),
         duplicates=_duplicates(mesh),
         nonmanifold_edges=edges.nonmanifold,
@@ -194,11 +194,11 @@ def _flattened(label: Ints) -> Ints:
         label = further
 
 
-def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, list[Hole]]:
-    """How many rims there are, and the holes, the longest first."""
+def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, int, list[Hole]]:
+    """How many rims there are, how many holes, and the longest of these."""
     low, high = edges.low[edges.opened], edges.high[edges.opened]
     if not len(low):
-        return 0, []
+        return 0, 0, []
     length = np.linalg.norm(mesh.vertices[low] - mesh.vertices[high], axis=1)
     points, ends = np.unique(np.concatenate([low, high]), return_inverse=True)
     numbered = ends.astype(np.int32)
@@ -208,7 +208,9 @@ def _loops(mesh: Mesh, edges: _Edges, piece: Ints) -> tuple[int, list[Hole]]:
     loops = np.flatnonzero(around)
     rims, holes = _rims_and_holes(mesh, piece, piece[points[loops]], around[loops])
     places = mesh.vertices[points].astype(np.float64)
-    return len(rims), [_hole(places[loop == loops[hole]], around[loops[hole]]) for hole in holes]
+    longest = holes[:_MOST_PLACES]
+    found = [_hole(places[loop == loops[hole]], around[loops[hole]]) for hole in longest]
+    return len(rims), len(holes), found
 
 
 def _hole(border: NDArray[np.float64], around: float) -> Hole:

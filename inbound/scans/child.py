@@ -2,7 +2,8 @@
 
 The child gets plaintext on memory files and writes to memory files, which the parent seals. It is
 forked from a warm forkserver (11 ms), ends with its parent, and is not disturbed by the signals that
-tell the parent to stop. Where the kernel permits it reaches no network and writes no file. An end without a result is the file's fault only if the child's own limit
+tell the parent to stop. Where the kernel permits it reaches no network and writes no file. An end
+without a result is the file's fault only if the child's own limit
 killed it; whatever else killed it, the work is tried again.
 """
 
@@ -33,6 +34,7 @@ MEMORY = 3 << 30  # bytes of address space
 CPU = 120  # seconds
 WALL = 300.0  # seconds
 LARGEST_OUTPUT = 1 << 30  # bytes of one memory file
+LARGEST_FACTS = 1 << 20  # bytes of what a child says of a file
 TRIES = 3
 _PR_SET_PDEATHSIG = 1
 # Signals by which a fault of the native code under us ends a child: the same file would do it again.
@@ -168,6 +170,8 @@ class Children:
         return end
 
     def _facts(self, memory: Memory) -> dict[str, Any]:
+        if memory.size > LARGEST_FACTS:
+            raise ScanRefused(_UNREADABLE)
         facts: dict[str, Any] = json.loads(b"".join(memory.pieces()))
         memory.close()
         if "failed" in facts:
@@ -276,7 +280,9 @@ def _limit() -> None:
 def _mapped(fd: int) -> memoryview:
     if not os.fstat(fd).st_size:
         return memoryview(b"")
-    return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+    mapped = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+    os.close(fd)  # a mapping keeps one of its own
+    return memoryview(mapped)
 
 
 def _file(fd: int) -> BinaryIO:

@@ -16,13 +16,21 @@ from inbound.scans import document as _document
 from inbound.scans import photo as _photo
 from inbound.scans.contacts import deviation
 from inbound.scans.frame import Arch, case_frame
-from inbound.scans.picture import Part, triptych
+from inbound.scans.picture import Part, draw
 from inbound.scans.prepare import prepare
 from inbound.scans.relate import relate
 from inbound.scans.roles import Role
 from inbound.scans.sniff import Format
+from inbound.scans.texture import baked
 
-PICTURE = (1200, 675)
+SIDES = (
+    "front",
+    "left",
+    "right",
+    "back",
+    "upper",
+    "lower",
+)  # as they are written, after letter and poster
 # How files that hold files are read: each module lists its members and extracts one.
 _UNPACKERS: dict[str, Any] = {Format.ZIP: archive, Format.TNEF: tnef}
 Job = Callable[[list[memoryview], list[BinaryIO], dict[str, Any]], dict[str, Any]]
@@ -111,15 +119,18 @@ def extract_member(
 def draw_case(
     inputs: list[memoryview], outputs: list[BinaryIO], arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """The letter's picture of a case, from the previews of its scans, and how to hold the case."""
+    """All pictures of a case, from a middling level of its scans, and how to hold the case."""
     roles = [Role(role) for role in arguments["roles"]]
     arches = [Arch(**arch) for arch in arguments["arches"]]
     frame = case_frame(list(zip(roles, arches, strict=True)))
     parts = [
-        Part(role, glb.unpack(unwired(preview)))
-        for role, preview in zip(roles, inputs, strict=True)
+        Part(role, baked(glb.unpack(unwired(level))))
+        for role, level in zip(roles, inputs, strict=True)
     ]
-    outputs[0].write(triptych(parts, frame, PICTURE))
+    pictures = draw(parts, frame)
+    drawn = (pictures.letter, pictures.poster, *(pictures.views[side] for side in SIDES))
+    for output, picture in zip(outputs, drawn, strict=True):
+        output.write(picture)
     return {"frame": {"up": frame.up, "front": frame.front}}
 
 

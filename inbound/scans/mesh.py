@@ -93,7 +93,7 @@ def in_plain_words(name: str) -> Iterator[None]:
     """What a parser trips over becomes a sentence, never the text of a Python exception."""
     try:
         yield
-    except ScanRefused:
+    except (ScanRefused, MemoryError):  # the latter is told by whoever set the limit
         raise
     except Exception as error:
         # Whatever numpy, struct or a codec says of hostile bytes is of no use to the sender.

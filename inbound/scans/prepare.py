@@ -79,15 +79,15 @@ def prepare(
     """
     with in_plain_words(kind.value):
         found = read(data, kind, beside or {})
-        mesh = _scaled(found.mesh, mm_per_unit)
-        copy, suffix = write(mesh, kind)
-        # The triangles as read are let go here, before the largest arrays are made.
-        facts = replace(found, mesh=_NOTHING)
-        mesh, found = weld(mesh), facts
-        surface = _surface(mesh)
-        report, arch = examine(surface), frames.arch(surface)
-        plain = baked(mesh)
-        full, medium, first = _levels(mesh, plain, preview)
+    mesh = _scaled(found.mesh, mm_per_unit)
+    copy, suffix = write(mesh, kind)
+    # The triangles as read are let go here, before the largest arrays are made.
+    facts = replace(found, mesh=_NOTHING)
+    mesh, found = weld(mesh), facts
+    surface = _surface(mesh)
+    report, arch = examine(surface), frames.arch(surface)
+    plain = baked(mesh)
+    full, medium, first = _levels(mesh, plain, preview)
     return Prepared(
         report=report,
         colours=plain.colours is not None,

@@ -14,10 +14,15 @@ from inbound.scans.contacts import contacts
 from inbound.scans.mesh import Floats, Mesh
 from inbound.scans.roles import Role
 
-_UPPER, _LOWER = (Role.UPPER,), (Role.LOWER,)
-_PREPARED, _OPPOSITE = (Role.PREP, Role.UPPER, Role.LOWER), (Role.ANTAGONIST,)
+_WORKED_ON = (Role.PREP, Role.DIE, Role.MODEL)
+_FACE = (
+    ((Role.UPPER,), (Role.LOWER,)),
+    ((*_WORKED_ON, Role.UPPER, Role.LOWER), (Role.ANTAGONIST,)),
+    (_WORKED_ON, (Role.UPPER, Role.LOWER)),
+)
 _MADE = (Role.DESIGN, Role.WAXUP)
-MEETING = frozenset({*_PREPARED, *_OPPOSITE, *_MADE})  # roles that may face another
+MEETING = frozenset({Role.UPPER, Role.LOWER, Role.ANTAGONIST, *_WORKED_ON, *_MADE})
+_SAME_PLACE = 0.8  # mm between two scans, in the mean, below which they show the same jaw
 _SOME = 300  # vertices that tell which jaw a design stands on
 
 
@@ -61,25 +66,29 @@ def relate(parts: Sequence[tuple[Role, Mesh]]) -> tuple[list[Meeting], list[Floa
 
 def facing(parts: Sequence[tuple[Role, Mesh]]) -> list[tuple[int, int]]:
     """Pairs of places in `parts`: jaws first, then what was made for them."""
-    jaws = _pairs(parts, _UPPER, _LOWER) or _pairs(parts, _PREPARED, _OPPOSITE)
-    pairs = jaws[:1]
-    if not jaws:
-        return []
-    for number, (role, mesh) in enumerate(parts):
-        if role in _MADE:
-            own, other = sorted(jaws[0], key=lambda jaw: _distance(mesh, parts[jaw][1]))
-            assert own != other
-            pairs.append((number, other))
-    return pairs
+    made = [number for number, (role, _) in enumerate(parts) if role in _MADE]
+    jaws = _jaws(parts)
+    if jaws is None:
+        return [(number, other) for number in made for other in _of(parts, (Role.ANTAGONIST,))[:1]]
+    return [jaws, *((number, _opposite(parts, number, jaws)) for number in made)]
 
 
-def _pairs(
-    parts: Sequence[tuple[Role, Mesh]], ones: tuple[Role, ...], others: tuple[Role, ...]
-) -> list[tuple[int, int]]:
-    numbered = list(enumerate(role for role, _ in parts))
-    first = [number for wanted in ones for number, role in numbered if role is wanted]
-    second = [number for number, role in numbered if role in others]
-    return list(product(first, second))
+def _jaws(parts: Sequence[tuple[Role, Mesh]]) -> tuple[int, int] | None:
+    """The two that bite on each other; a preparation is none of the jaw that it was made in."""
+    for ones, others in _FACE:
+        for one, other in product(_of(parts, ones), _of(parts, others)):
+            if _distance(parts[one][1], parts[other][1]) > _SAME_PLACE:
+                return one, other
+    return None
+
+
+def _of(parts: Sequence[tuple[Role, Mesh]], wanted: tuple[Role, ...]) -> list[int]:
+    return [n for role in wanted for n, (own, _) in enumerate(parts) if own is role]
+
+
+def _opposite(parts: Sequence[tuple[Role, Mesh]], number: int, jaws: tuple[int, int]) -> int:
+    """The jaw that something does not stand on."""
+    return max(jaws, key=lambda jaw: _distance(parts[number][1], parts[jaw][1]))
 
 
 def _nearer(before: Floats | None, found: Floats) -> Floats:

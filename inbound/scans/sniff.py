@@ -51,6 +51,10 @@ _MAGIC = {
     b"ply\n": Format.PLY,
     b"ply\r": Format.PLY,
 }
+# Office files are ZIPs too, and begin with the same list of types as a 3MF.
+_OFFICE = re.compile(
+    rb"PK\x03\x04.{26}(?:(?:word|xl|ppt|docProps|visio)/|mimetypeapplication/vnd\.oasis)", re.DOTALL
+)
 _ASCII_STL = re.compile(rb"\s*solid\b", re.IGNORECASE)
 _ASCII_STL_BODY = re.compile(rb"\b(facet|endsolid)\b", re.IGNORECASE)
 _COMMENT = re.compile(rb"#[^\r\n]*")
@@ -114,13 +118,20 @@ def _by_magic(head: bytes) -> Format | None:
         if head.startswith(magic):
             return kind
     if head.startswith(b"PK\x03\x04"):
-        packed_model = b"3D/3dmodel.model" in head or b"[Content_Types].xml" in head[:128]
-        return Format.THREEMF if packed_model else Format.ZIP
+        return _packed(head)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return Format.WEBP
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
         return Format.HEIC
     return None
+
+
+def _packed(head: bytes) -> Format:
+    if b"3D/3dmodel.model" in head:
+        return Format.THREEMF
+    if _OFFICE.search(head):
+        return Format.OTHER
+    return Format.THREEMF if b"[Content_Types].xml" in head[:128] else Format.ZIP
 
 
 def _by_text(head: bytes, size: int) -> Format | None:

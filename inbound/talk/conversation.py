@@ -32,7 +32,7 @@ from inbound.talk.talk import Talk
 from store.clock import DAY
 from store.errors import CommandRefused
 from store.model import LIVE_CASES, Case, CaseState, MailState
-from store.records import access, labs, mails, outbox
+from store.records import access, cases, labs, mails, outbox
 
 # Of verbs that more may stand behind. Never the bare verb: “REVOKE kim” meant one person, not all.
 _EXAMPLES = {
@@ -72,6 +72,13 @@ async def _hear(talk: Talk, case: Case | None) -> None:
         await _name(talk, case, named)
     elif case is not None and case.state is CaseState.HELD and (unit := _unit(talk)):
         await _take_unit(talk, case, unit)
+    elif (
+        case is not None and case.is_open(talk.now) and _unit(talk) and await _was_asked(talk, case)
+    ):
+        raise CommandRefused(
+            f"The scans of {case.short_name} were shared in the unit that you said before, so nothing was"
+            " done. To correct it, REVOKE the links and send the scans in a new mail."
+        )
     elif _is_unsure(talk, reading):
         await _ask_back(talk, case, reading)
     elif case is not None and talk.known and case.state in LIVE_CASES:
@@ -138,8 +145,8 @@ def _may_change(order: Order) -> bool:
 
 
 def _note_of(talk: Talk, reading: Reading) -> str:
-    """The comment that a mail is; nothing if it brings files or asks for something else."""
-    if reading.said is not Said.NOTE or talk.has_scans or talk.left_out:
+    """The comment that a mail is; nothing if it brings scans or asks for something else."""
+    if reading.said is not Said.NOTE or talk.has_scans:
         return ""
     # A command in an unexpected place was meant for us, not for the other side.
     if find_order_below(talk.contents.body):
@@ -154,6 +161,12 @@ async def _relay(talk: Talk, case: Case, note: str) -> None:
     told = await relay_comment(
         talk.house, talk.connection, case, speaker.called, as_reviewer, note, talk.mail.id
     )
+    if told and talk.left_out:
+        sentences = [
+            "Your words were passed on; files in a reply are not. Mail them with the scans in a new mail.",
+        ]
+        await answer(talk, case, "comment", {"heading": "Passed on", "sentences": sentences})
+        return
     if told:
         await end(talk, case, "comment")
         return
@@ -252,6 +265,12 @@ def _unit(talk: Talk) -> str:
     return unit_said(first_line(talk.contents.body)) if Role.MEMBER in talk.speaker.roles else ""
 
 
+async def _was_asked(talk: Talk, case: Case) -> bool:
+    version = await cases.latest_version(talk.connection, case.id)
+    scans = await cases.scans_of(talk.connection, version.id) if version else []
+    return any(scan.unit for scan in scans)
+
+
 async def _take_unit(talk: Talk, case: Case, unit: str) -> None:
     """No letter now: the answer to the share comes when the scans are ready."""
     await take_unit(talk.house, talk.connection, case, unit, talk.speaker.address)
@@ -315,8 +334,8 @@ def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
     if case is None:
         return [
             *talk.left_out,
-            "No scan was found in your mail. Attach STL, PLY, OBJ, or ZIP of these, and write the"
-            " reviewer's address and the case number in the subject.",
+            "No scan was found in your mail. Attach STL, PLY, OBJ, 3MF, GLB, OFF, or a ZIP of these, and"
+            " write the reviewer's address and the case number in the subject.",
         ]
     return _why_nothing_in_thread(talk, case, new_mail)
 

@@ -145,10 +145,19 @@ async def forget_contents(connection: AsyncConnection, case_id: str) -> None:
     unsaid = {"away": "", "trouble": ""}
     await connection.execute(sa.update(people).where(people.c.case_id == case_id).values(**unsaid))
     own = sa.select(versions.c.id).where(versions.c.case_id == case_id)
-    blank = {"original_name": "", "problem": "", "report": None, "arch": None}
+    blank: dict[str, Any] = {
+        "original_name": "",
+        "path": "",
+        "problem": "",
+        "report": None,
+        "arch": None,
+    }
+    blank |= {"unit": "", "map_size": 0}
     await connection.execute(sa.update(scans).where(scans.c.version_id.in_(own)).values(**blank))
     await connection.execute(
-        sa.update(versions).where(versions.c.case_id == case_id).values(left_out=[], frame=None)
+        sa.update(versions)
+        .where(versions.c.case_id == case_id)
+        .values(left_out=[], frame=None, contacts=None)
     )
 
 

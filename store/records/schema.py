@@ -164,6 +164,7 @@ scans = sa.Table(
     _text("state"),
     _text("format"),
     _text("original_name"),
+    _text("path"),
     _count("original_size"),
     sa.Column("original_sha256", sa.Text, nullable=False, index=True),
     _text("role"),

@@ -130,7 +130,9 @@ async def test_a_photo_goes_upright_and_without_its_place(running: Running) -> N
     answer = text_of(await running.inbox.letter("answer", ANNA))
     assert "Photo (IMG_0042.jpg)" in answer
     assert "800 × 1,200 pixels" in answer
-    assert re.search(r"without (1 note|\d+ notes) that", " ".join(answer.split()))
+    assert re.search(
+        r"Removed from the copies that reviewers download: \d+ piece", " ".join(answer.split())
+    )
     share = await running.inbox.letter("share", KIM)
     assert "IMG_0042" not in text_of(share)
     (scan,) = await scans_of(running)
@@ -191,7 +193,7 @@ async def test_a_scan_in_inches_is_held_and_asked_about(running: Running) -> Non
     upper, lower = await scans_of(running)
     sides = np.ptp(JAW.vertices, axis=0)
     assert upper.report["size_mm"] == pytest.approx(sides.tolist(), abs=0.01)
-    assert (upper.unit, lower.unit) == ("inch", "")
+    assert (upper.unit, lower.unit) == ("inch", "mm")
     copy = stl.read(memoryview(await object_of(running, upper, "copy")))
     assert np.ptp(copy.vertices, axis=0) == pytest.approx(sides, abs=0.01)
     assert len(running.inbox.letters) == 3  # the question, the answer, the share
@@ -255,3 +257,83 @@ async def test_how_the_jaws_meet_stands_in_the_letters_and_an_open_bite_is_told_
     share = " ".join(text_of(await running.inbox.letter("share", KIM, 2)).split())
     assert "The bite is open" not in share
     assert "do not touch" in share
+
+
+async def test_all_of_an_export_in_inches_is_converted_by_one_answer(running: Running) -> None:
+    def inches(mesh: Mesh) -> bytes:
+        return jaws.stl_bytes(Mesh(mesh.vertices / np.float32(25.4), mesh.faces))
+
+    files = {"UpperJaw.stl": inches(JAW), "crown-11.stl": inches(jaws.make_crown(2_000))}
+    await running.postman.send(mail(f"{KIM} C-1056", "", files))
+    asked = await running.inbox.letter("notice", ANNA)
+    await running.postman.send(reply(asked, "inch"))
+    answer = await running.inbox.letter("answer", ANNA)
+    await running.inbox.letter("share", KIM)
+    assert {scan.unit for scan in await scans_of(running)} == {"inch"}
+    assert all(max(scan.report["size_mm"]) > 7 for scan in await scans_of(running))
+    # A second thought is answered, and not passed on as a comment.
+    await running.postman.send(reply(answer, "CM"))
+    told = text_of(await running.inbox.letter("notice", ANNA, 2))
+    assert "the unit that you said before" in " ".join(told.split())
+    assert len([one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "remark"]) == 0
+
+
+async def test_two_folders_of_a_zip_keep_their_own_textures(running: Running) -> None:
+    box = io.BytesIO()
+    with zipfile.ZipFile(box, "w", zipfile.ZIP_DEFLATED) as archive:
+        for folder, colour in (("UpperJaw", (220, 30, 30)), ("LowerJaw", (30, 30, 220))):
+            picture = io.BytesIO()
+            Image.new("RGB", (8, 8), colour).save(picture, "PNG")
+            files = textured()
+            archive.writestr(f"{folder}/scan.obj", files["UpperJaw.obj"])
+            archive.writestr(f"{folder}/jane_doe.mtl", files["jane_doe.mtl"])
+            archive.writestr(f"{folder}/Jane Doe.png", picture.getvalue())
+    await running.postman.send(mail(SUBJECT, "", {"scans.zip": box.getvalue()}))
+    await running.inbox.letter("share", KIM)
+    shown = {scan.role: scan for scan in await scans_of(running) if scan.is_surface}
+    assert set(shown) == {"upper", "lower"}
+    for role, colour in (("upper", [220, 30, 30]), ("lower", [30, 30, 220])):
+        seen = glb.unpack(unwired(await object_of(running, shown[role], "preview")))
+        assert seen.colours.mean(axis=0) == pytest.approx(colour, abs=12)
+    assert {scan.state for scan in await scans_of(running)} == {ScanState.READY, ScanState.USED}
+
+
+async def test_an_obj_among_many_photos_finds_its_texture(running: Running) -> None:
+    small = io.BytesIO()
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(small, "PNG")
+    photos = {f"snap {number}.png": small.getvalue() for number in range(70)}
+    await running.postman.send(mail(SUBJECT, "", {**photos, **textured()}))
+    await running.inbox.letter("share", KIM)
+    scans = await scans_of(running)
+    (surface,) = [scan for scan in scans if scan.is_surface]
+    assert surface.copy_suffix == "glb"
+    assert sum(scan.state is ScanState.READY for scan in scans) == 71
+
+
+@pytest.mark.parametrize("line", ["REVOKE C-1", "The contact mesial of 14 is open."])
+async def test_a_logo_or_a_snapshot_in_a_reply_stands_in_no_words_way(
+    running: Running, line: str
+) -> None:
+    await running.postman.send(mail(f"{KIM} C-1", "", {"upper.stl": jaw_stl()}))
+    answer = await running.inbox.letter("answer", ANNA)
+    await running.inbox.letter("share", KIM)
+    message = reply(answer, line)
+    message.add_attachment(photo(), "image", "jpeg", filename="IMG_0042.jpg")
+    await running.postman.send(message)
+    if line.startswith("REVOKE"):
+        await running.inbox.letter("transcript", ANNA)
+    else:
+        remark = text_of(await running.inbox.letter("remark", KIM))
+        assert "mesial of 14" in remark
+        told = text_of(await running.inbox.letter("notice", ANNA))
+        assert "files in a reply are not" in " ".join(told.split())
+    await running.only_case()
+
+
+async def test_a_command_with_a_logo_in_a_new_mail_is_a_command(running: Running) -> None:
+    await running.postman.send(mail(f"{KIM} C-1", "", {"upper.stl": jaw_stl()}))
+    await running.inbox.letter("share", KIM)
+    message = mail(f"Re: {KIM} C-1", "REVOKE C-1", {"logo.jpg": photo((400, 400))})
+    await running.postman.send(message)
+    await running.inbox.letter("transcript", ANNA)
+    await running.only_case()

@@ -466,10 +466,13 @@ async def test_without_a_script_and_without_3d_there_are_the_picture_the_facts_a
 
 async def useful_without_3d(page: Page) -> None:
     poster = page.locator("img.poster")
-    async with page.expect_response("**/picture.png") as sent:
-        await page.reload()
-    assert (await sent.value).status == 200
+    await until(lambda: poster.evaluate("img => img.naturalWidth === 1200"), "the poster")
     assert await poster.is_visible()
+    stills = page.locator(".stills img")
+    assert await stills.count() == 6
+    await stills.last.scroll_into_view_if_needed()
+    await until(lambda: stills.last.evaluate("img => img.naturalWidth === 800"), "the six sides")
+    await page.evaluate("scrollTo({ top: 0 })")
     assert await poster.get_attribute("alt") == "Picture of Upper jaw, Lower jaw, Design"
     box = await poster.bounding_box()
     assert box["width"] > 600
@@ -628,7 +631,7 @@ async def test_hostile_words_are_shown_as_words(running: Running, chromium: Brow
         assert await page.locator(".part-name").first.inner_text() == f"Jaw {script}{image}"
         assert await page.evaluate("window.hacked") is None
         assert await page.evaluate("violations") == []
-        assert await page.locator("img").count() == 1, "the poster"
+        assert await page.locator("img").count() == 7, "the poster and six sides"
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= DESKTOP["viewport"]["width"]
     assert watch.complaints == []

@@ -67,10 +67,10 @@ async def test_a_late_run_of_the_clock_does_not_end_a_case_that_was_just_answere
 async def test_a_mail_that_cannot_be_finished_ends_its_case_and_both_sides_hear(
     running: Running, clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_arguments: object, **_named: object) -> None:
+    def broken(*_arguments: object) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(prepare, "_prepare", broken)
+    monkeypatch.setattr(prepare, "plain", broken)
     await running.postman.send(mail(SUBJECT, "", FILES))
     case = await first_case(running, CaseState.PREPARING)
     while (case := await _now(running, case)).state is not CaseState.BROKEN:
@@ -159,7 +159,7 @@ async def test_files_that_are_no_scans_are_named_at_once(running: Running) -> No
         mail("C-9 crown", "", {"rx.pdf": b"%PDF-1.7 x", "x.bin": b"\x01" * 99})
     )
     notice = await running.inbox.letter("notice", ANNA)
-    assert "rx.pdf is a PDF" in text_of(notice)
+    assert "rx.pdf was not shared: a photo or a document goes with a scan" in text_of(notice)
     assert "x.bin is not a scan" in text_of(notice)
 
 

@@ -47,7 +47,7 @@ async def test_a_mail_becomes_an_answer_and_a_letter_to_the_reviewer(running: Ru
     assert "Upper jaw" in text_of(answer)
     assert "C-1042-UpperJaw.stl" in text_of(answer)
     assert "mailto:share+" in html_of(answer)
-    assert (picture_of(answer) or b"").startswith(b"\x89PNG")
+    assert (picture_of(answer) or b"").startswith(b"\xff\xd8\xff")
     assert "margins please" in text_of(share)
     assert "Anna Berg of Acme Dental" in text_of(share)
     assert "UpperJaw.stl" not in text_of(share) + html_of(share)
@@ -206,7 +206,7 @@ async def test_revoke_kills_the_link_at_once_and_resend_sends_a_new_one(running:
     transcript = await running.inbox.letter("transcript")
     assert "The link of kim@clinic.example to C-1042 is dead." in text_of(transcript)
     assert "RESEND" in text_of(transcript)
-    for path in ("", "/scan/1/full.glb", "/picture.png"):
+    for path in ("", "/scan/1/full.glb", "/poster.webp"):
         async with running.browser.get(link + path) as response:
             assert response.status == 410
     await running.postman.send(reply(answer, f"RESEND {KIM}"))

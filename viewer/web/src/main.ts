@@ -28,6 +28,8 @@ function begin(shared: Case): void {
     line.say("failure", shared.scans.length ? words.no3d : words.noScans);
     root.dataset.state = "failed";
     root.dataset.still = "";
+    // A case of photos and documents has been seen when its page is.
+    if (!shared.scans.length) void tellSeen(shared.seen);
     return;
   }
   stage.jaws.quaternion.copy(patientRotation(shared.frame));

@@ -10,7 +10,7 @@ export const words = {
     `3D picture of ${scans}. Arrow keys turn it, Shift with arrows moves it, plus and minus zoom, ` +
     "1 to 6 choose a view, F fits it in.",
   no3d: "This browser cannot draw in 3D. The picture and the files are still here.",
-  noScans: "This case has no scan to draw.",
+  noScans: "This case has no 3D scan.",
   loadingPreviews: "Loading the scans",
   loadingFull: (progress: string) => `Loading full detail, ${progress}`,
   retrying: "The connection broke. Trying again",

@@ -16,6 +16,7 @@ def upgrade() -> None:
             sa.Column("medium_size", sa.BigInteger(), nullable=False, server_default="0")
         )
         table.add_column(sa.Column("map_size", sa.BigInteger(), nullable=False, server_default="0"))
+        table.add_column(sa.Column("path", sa.Text(), nullable=False, server_default=""))
         table.add_column(sa.Column("unit", sa.Text(), nullable=False, server_default=""))
     with op.batch_alter_table("versions") as table:
         table.add_column(sa.Column("contacts", JSON, nullable=True))
