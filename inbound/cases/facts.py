@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases.gate import findings, meetings_in_words
+from inbound.cases.gate import burned_in, findings, meetings_in_words
 from store.clock import in_words
 from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState
 from store.records import access, cases, remarks, suppressions
@@ -45,7 +45,7 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "scans": [scan_facts(scan) for scan in ready],
         "stripped": sum((scan.report or {}).get("stripped", 0) for scan in ready),
         "what": _what(ready, surfaces),
-        "findings": findings(surfaces, meetings),
+        "findings": [*findings(surfaces, meetings), *burned_in(ready)],
         "meetings": meetings_in_words(surfaces, meetings or []),
         "problems": problems(scans, version.left_out if version else []),
         "reviewers": [

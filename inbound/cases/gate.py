@@ -32,6 +32,16 @@ def findings(scans: Sequence[Scan], meetings: Sequence[dict[str, Any]] | None) -
     ]
 
 
+def burned_in(files: Sequence[Scan]) -> list[str]:
+    """X-rays that say of themselves that something is written into their pictures."""
+    return [
+        f"{file.original_name} says that words are drawn into its pictures. If a name is among them,"
+        " DELETE the case: nobody can take it out here."
+        for file in files
+        if (file.report or {}).get("burned_in")
+    ]
+
+
 def meetings_in_words(scans: Sequence[Scan], meetings: Sequence[dict[str, Any]]) -> list[str]:
     """How the scans meet: "Upper jaw and lower jaw touch on 14.2 mm²."."""
     labels = {scan.number: scan.label for scan in scans}

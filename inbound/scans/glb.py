@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inbound.scans.mesh import Bytes, Floats, Mesh, extent
+from inbound.scans.srgb import LIGHT, as_bytes
 
 MEASURED, LOOKED_AT = 0.0022, 0.006  # mm a step
 _MESHOPT, _QUANTIZED, _WEBP = (
@@ -35,15 +36,8 @@ _MOST_SHORT = 65_535  # the value itself is reserved: it restarts a strip
 _LEVEL, _CODEC = 2, 1  # of meshopt's vertex streams; a higher level gains nothing on scans
 
 
-def _curve() -> tuple[Bytes, Bytes]:
-    """SRGB bytes to linear bytes, and back (IEC 61966-2-1)."""
-    share = np.arange(256) / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    srgb = np.where(share <= 0.0031308, share * 12.92, 1.055 * share ** (1 / 2.4) - 0.055)
-    return np.rint(linear * 255).astype(np.uint8), np.rint(srgb * 255).astype(np.uint8)
-
-
-_TO_LINEAR, _TO_SRGB = _curve()
+_TO_LINEAR = np.rint(LIGHT * 255).astype(np.uint8)
+_TO_SRGB = as_bytes(np.arange(256) / 255)
 
 
 def pack(mesh: Mesh, step: float = MEASURED) -> bytes:

@@ -25,6 +25,7 @@ from inbound.scans.beside import Beside
 from inbound.scans.found import Found
 from inbound.scans.gltfdata import Data, Object, index, shown
 from inbound.scans.mesh import AGAIN, Bytes, Floats, Wide, in_plain_words
+from inbound.scans.srgb import as_bytes
 from inbound.scans.texture import Colour
 from store.errors import ScanRefused
 
@@ -234,11 +235,8 @@ def _triangles(source: Data, primitive: Object, mode: int, points: int) -> Wide:
 
 
 def _srgb(linear: Floats | NDArray[np.float64]) -> Bytes:
-    """Linear light to sRGB bytes (IEC 61966-2-1), as glTF 3.7.2.1 has vertex colours."""
-    share = np.clip(np.nan_to_num(linear, nan=0, posinf=1, neginf=0), 0, 1)
-    curved = np.where(share <= 0.0031308, share * 12.92, 1.055 * share ** (1 / 2.4) - 0.055)
-    colours: Bytes = np.rint(curved * 255).astype(np.uint8)
-    return colours
+    """Linear light, as glTF 3.7.2.1 has vertex colours, to sRGB bytes."""
+    return as_bytes(np.nan_to_num(linear, nan=0, posinf=1, neginf=0))
 
 
 def _plain(factor: NDArray[np.float64]) -> Colour:

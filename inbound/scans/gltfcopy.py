@@ -11,6 +11,7 @@ import numpy as np
 
 from inbound.scans.mesh import Bytes, Mesh
 from inbound.scans.sniff import Format, sniff
+from inbound.scans.srgb import LIGHT
 
 _FLOAT, _SHORT, _INT = 5126, 5123, 5125
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
@@ -104,9 +105,7 @@ def _buffer(views: list[bytes]) -> dict[str, int]:
 
 def _linear(colours: Bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
     """(n, 4) linear light in 16 bits, from which each sRGB byte comes back as it was; an opaque alpha."""
-    share = np.arange(256) / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    table = np.rint(linear * 65535).astype("<u2")
+    table = np.rint(LIGHT * 65535).astype("<u2")
     padded = np.full((len(colours), 4), 65535, "<u2")
     padded[:, :3] = table[colours]
     return padded

@@ -48,7 +48,7 @@ class Data:
         return self.all(name)[index(number, len(self.all(name)))]
 
     def array(self, number: Any) -> NDArray[Any]:
-        """(count, width) numbers of an accessor, in their own type; `normal` makes shares of whole numbers."""
+        """(count, width) numbers of an accessor, in their own type."""
         number = index(number, len(self.all("accessors")))
         if number not in self._arrays:
             self._arrays[number] = self._accessor(self.all("accessors")[number])
@@ -106,7 +106,7 @@ class Data:
         if found is None:
             name = shown(unquote(described["uri"][:1000]))
             raise ScanRefused(
-                f"needs the file {name}, which was not sent with it. Export it as GLB."
+                f"needs the file {name}, which cannot be had here. Export it as one GLB."
             )
         return found
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inbound.scans.mesh import Bytes, Floats, Ints
+from inbound.scans.srgb import LIGHT, as_bytes
 
 # Towards the lights; the viewer is at (0, 0, 1).
 _KEY, _FILL = (-0.48, 0.62, 0.62), (0.80, -0.10, 0.59)
@@ -41,9 +42,7 @@ _FAR = np.float32(-1e9)
 
 def linear(colours: Bytes) -> Floats:
     """SRGB bytes as linear light, 0 to 1."""
-    share = np.arange(256, dtype=np.float32) / 255
-    table = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    light: Floats = table.astype(np.float32)[colours]
+    light: Floats = LIGHT.astype(np.float32)[colours]
     return light
 
 
@@ -255,11 +254,4 @@ def _direction(vector: tuple[float, ...] | Floats) -> Floats:
     return direction
 
 
-def _srgb_table() -> Bytes:
-    light = np.linspace(0, 1, 4097)
-    share = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    table: Bytes = np.rint(share * 255).astype(np.uint8)
-    return table
-
-
-_TO_SRGB = _srgb_table()
+_TO_SRGB = as_bytes(np.linspace(0, 1, 4097))
