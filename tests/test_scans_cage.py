@@ -2,9 +2,14 @@
 
 import ctypes
 import errno
+import faulthandler
+import fcntl
+import importlib
 import mmap
 import os
 import pickle
+import resource
+import signal
 import socket
 import struct
 import subprocess
@@ -18,8 +23,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inbound.scans import cage
+from inbound.scans import cage, landlock, seccomp
 
+ROOT = Path(__file__).parent.parent
 MEASURES = ["no new privileges", "network namespace", "capabilities", "landlock", "seccomp"]
 
 
@@ -50,6 +56,7 @@ def measures_here() -> list[str]:
 
 HERE = measures_here()
 needs_filter = pytest.mark.skipif("seccomp" not in HERE, reason="no seccomp filters here")
+needs_landlock = pytest.mark.skipif("landlock" not in HERE, reason="no Landlock here")
 needs_a_wall = pytest.mark.skipif(
     not {"seccomp", "landlock"} & set(HERE), reason="neither Landlock nor seccomp here"
 )
@@ -127,7 +134,7 @@ def test_no_program_is_started() -> None:
     assert refused(lambda: subprocess.run(["/bin/true"], check=True))
 
 
-@pytest.mark.skipif("landlock" not in HERE, reason="no Landlock here")
+@needs_landlock
 def test_the_parents_memory_and_environment_stay_closed() -> None:
     parent = os.getpid()
     assert refused(lambda: Path(f"/proc/{parent}/mem").read_bytes())
@@ -138,7 +145,7 @@ def test_the_parents_memory_and_environment_stay_closed() -> None:
 @pytest.mark.skipif(sys.maxsize < 2**32, reason="numbers of 64-bit calls")
 def test_rare_calls_fail_and_do_not_kill() -> None:
     column = {"x86_64": 0, "aarch64": 1}[os.uname().machine]
-    numbers = {name: pair[column] for name, pair in cage._REFUSED.items()}
+    numbers = {name: pair[column] for name, pair in seccomp._REFUSED.items()}
 
     def attempt() -> dict[str, int]:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -240,19 +247,22 @@ def test_nothing_is_raised_when_it_is_shut_twice() -> None:
 
 
 def test_shutting_costs_less_than_five_milliseconds() -> None:
-    reader, writer = os.pipe()
-    costs = []
-    for _ in range(5):
-        child = os.fork()
-        if not child:
-            before = time.process_time()
-            cage.shut()
-            os.write(writer, struct.pack("d", time.process_time() - before))
-            os._exit(0)
-        os.waitpid(child, 0)
-        costs.append(struct.unpack("d", os.read(reader, 8))[0])
-    os.close(reader)
-    os.close(writer)
+    program = """
+import inbound.scans.nursery, os, time
+from inbound.scans import cage
+for _ in range(5):
+    if not os.fork():
+        before = time.process_time()
+        cage.shut()
+        print(time.process_time() - before, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    costs = [float(line) for line in told.stdout.split()]
+    assert len(costs) == 5
     assert min(costs) < 0.005
 
 
@@ -283,16 +293,16 @@ def test_somebody_without_privileges_gets_the_same_walls() -> None:
 @pytest.mark.parametrize(
     ("version", "size", "rights"),
     [
-        (1, 8, 0x1FF3),
-        (2, 8, 0x3FF3),
-        (3, 8, 0x7FF3),
-        (4, 16, 0x7FF3),
-        (5, 16, 0xFFF3),
-        (7, 24, 0xFFF3),
+        (1, 8, 0x1FFF),
+        (2, 8, 0x3FFF),
+        (3, 8, 0x7FFF),
+        (4, 16, 0x7FFF),
+        (5, 16, 0xFFFF),
+        (7, 24, 0xFFFF),
     ],
 )
 def test_landlock_is_asked_for_what_its_version_knows(version: int, size: int, rights: int) -> None:
-    fields = cage.landlock_rights(version)
+    fields = landlock.rights(version)
     assert len(fields) == size
     assert struct.unpack_from("=Q", fields)[0] == rights
 
@@ -309,7 +319,7 @@ def test_landlock_is_asked_for_what_its_version_knows(version: int, size: int, r
     ],
 )
 def test_the_filter_of_both_architectures(machine: str, arch: int, calls: dict[str, int]) -> None:
-    program = cage.seccomp_filter(machine)
+    program = seccomp.program(machine, 4711)
     opening, flags_at = {"x86_64": (257, 2), "aarch64": (56, 2)}[machine]
     for name, number in calls.items():
         assert verdict(program, number, arch) == ("allow" if name in {"read", "mmap"} else "refuse")
@@ -333,25 +343,24 @@ def verdict(program: bytes, number: int, arch: int, arguments: list[int] | None 
         if code == 0x20:
             loaded = struct.unpack_from("=I", call, value)[0]
         elif code == 0x06:
-            return {0x7FFF0000: "allow", 0x00050001: "refuse"}[value]
+            return {0x7FFF0000: "allow", 0x00050001: "refuse", 0x00050026: "unknown"}[value]
         else:
             holds = {0x15: loaded == value, 0x35: loaded >= value, 0x45: bool(loaded & value)}[code]
             at += yes if holds else no
 
 
-@pytest.mark.parametrize(
-    ("wall", "close"), [("landlock", cage._forbid_writing), ("seccomp", cage._filter_calls)]
-)
+@pytest.mark.parametrize("wall", [landlock, seccomp])
 def test_each_wall_alone_keeps_files_as_they_are(
-    wall: str, close: Callable[[ctypes.CDLL], bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wall: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if wall not in HERE:
-        pytest.skip(f"no {wall} here")
-    for name in {"_forbid_writing", "_filter_calls"} - {close.__name__}:
-        monkeypatch.setattr(cage, name, lambda _: False)
+    name = wall.__name__.rpartition(".")[2]
+    if name not in HERE:
+        pytest.skip(f"no {name} here")
+    for other in {landlock, seccomp} - {wall}:
+        monkeypatch.setattr(other, "restrict", lambda _: False)
     kept = tmp_path / "kept"
     kept.write_text("as it was")
-    assert wall in caged(lambda: None)[0]
+    assert name in caged(lambda: None)[0]
     for attempt in (
         lambda: kept.write_text("x"),
         (tmp_path / "new").touch,
@@ -362,3 +371,221 @@ def test_each_wall_alone_keeps_files_as_they_are(
     ):
         assert refused(attempt)
     assert kept.read_text() == "as it was"
+
+
+@needs_landlock
+def test_secrets_of_the_same_user_are_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "master.key"
+    secret.write_bytes(b"the key to everything")
+    secret.chmod(0o600)
+    (tmp_path / "link").symlink_to(secret)
+    assert secret in tmp_path.iterdir()
+    for attempt in (
+        secret.read_bytes,
+        (tmp_path / "link").read_bytes,
+        lambda: Path(f"/proc/self/root/{secret}").read_bytes(),
+        lambda: Path(f"/proc/self/cwd/{os.path.relpath(secret)}").read_bytes(),
+        lambda: next(tmp_path.iterdir()),
+        lambda: next(Path("/").iterdir()),
+        Path("/etc/passwd").read_bytes,
+        Path(__file__).read_bytes,
+    ):
+        assert refused(attempt)
+
+
+@needs_landlock
+def test_a_data_folder_beside_the_packages_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, data = tmp_path / "jawbone", tmp_path / "scanpost-data"
+    package.mkdir()
+    data.mkdir()
+    (package / "__init__.py").touch()
+    (package / "lazily.py").write_text("FOUND = 32")
+    (data / "master.key").write_text("the key to everything")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("jawbone")
+    assert caged(lambda: importlib.import_module("jawbone.lazily").FOUND)[1] == 32
+    assert refused((data / "master.key").read_bytes)
+    del sys.modules["jawbone"]
+
+
+LAZY = [
+    "fast_simplification",
+    "trimesh",
+    "trimesh.exchange.load",
+    "scipy.spatial",
+    "scipy.sparse",
+    "scipy.sparse.linalg",
+    "scipy.linalg",
+    "scipy.optimize",
+    "pypdf",
+    "pypdf.generic",
+    "pydicom",
+    "pydicom.filereader",
+    "pydicom._dicom_dict",
+    "PIL.Image",
+    "PIL.ImageCms",
+    "inbound.scans.jobs",
+]
+
+
+@pytest.mark.parametrize("child", [sys.executable, "fork"])
+def test_what_is_imported_lazily_is_still_imported(child: str) -> None:
+    if child == "fork":  # a child of this process, which has imported who knows what
+        assert caged(lambda: [importlib.import_module(name).__name__ for name in LAZY])[1] == LAZY
+        return
+    program = f"""
+import importlib, inbound, store
+from inbound.scans import cage
+print(cage.shut())
+for name in {LAZY}:
+    importlib.import_module(name)
+from PIL import Image, ImageFont
+import io, numpy, scipy.linalg
+for kind in ("PNG", "JPEG", "WEBP", "JPEG2000"):
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, kind)
+    Image.open(io.BytesIO(out.getvalue())).load()
+ImageFont.load_default()
+print(scipy.linalg.inv(numpy.eye(3)).sum())
+"""
+    told = subprocess.run(
+        [child, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == [str(HERE), "3.0"]
+
+
+@needs_filter
+def test_no_process_is_started() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    fork = {"x86_64": 57, "aarch64": None}[os.uname().machine]
+    assert refused(os.fork)
+    assert refused(lambda: os.posix_spawn("/bin/true", ["true"], {}))
+    assert caged(lambda: [libc.syscall(ctypes.c_long(435), 0, 0), ctypes.get_errno()])[1] == [
+        -1,
+        errno.ENOSYS,
+    ]
+    if fork:
+        assert caged(lambda: [libc.syscall(ctypes.c_long(fork)), ctypes.get_errno()])[1] == [
+            -1,
+            errno.EPERM,
+        ]
+
+
+@needs_filter
+def test_signals_and_limits_reach_nobody_else() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as other:
+        for attempt in (
+            lambda: os.kill(other.pid, signal.SIGTERM),
+            lambda: os.kill(other.pid, 0),
+            lambda: os.kill(os.getppid(), 0),
+            lambda: os.kill(0, signal.SIGTERM),
+            lambda: os.kill(-1, signal.SIGTERM),
+            lambda: os.pidfd_open(other.pid),
+            lambda: signal.pidfd_send_signal(os.pidfd_open(os.getpid()), 0),
+            lambda: resource.prlimit(other.pid, resource.RLIMIT_NOFILE, (8, 8)),
+            lambda: resource.prlimit(other.pid, resource.RLIMIT_NOFILE),
+            lambda: fcntl.fcntl(0, fcntl.F_SETOWN, other.pid),
+        ):
+            assert refused(attempt)
+        assert other.poll() is None
+        other.kill()
+    limit = caged(lambda: resource.prlimit(0, resource.RLIMIT_NOFILE))[1]
+    assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def ended(work: Callable[[], object]) -> int:
+    """By which signal a caged child ends that does this."""
+    child = os.fork()
+    if not child:
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        cage.shut()
+        work()
+        os._exit(0)
+    return os.WTERMSIG(os.waitpid(child, 0)[1])
+
+
+def _worked() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1, resource.RLIM_INFINITY))
+    while True:
+        pass
+
+
+def _in_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("work", "number"),
+    [
+        (os.abort, signal.SIGABRT),
+        (lambda: _in_thread(os.abort), signal.SIGABRT),
+        (lambda: ctypes.string_at(0), signal.SIGSEGV),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), signal.SIGKILL),
+        (lambda: signal.raise_signal(signal.SIGTERM), signal.SIGTERM),
+        (_worked, signal.SIGXCPU),
+    ],
+)
+def test_the_child_itself_still_ends_as_it_should(
+    work: Callable[[], object], number: signal.Signals
+) -> None:
+    assert ended(work) == number
+
+
+def test_linear_algebra_runs_in_threads() -> None:
+    program = """
+import inbound.scans.cage as cage, threading
+cage.shut()
+import numpy, os, scipy.linalg
+one = numpy.random.default_rng(1).random((400, 400))
+assert numpy.isfinite(one @ one).all()
+assert abs(scipy.linalg.inv(one) @ one - numpy.eye(400)).max() < 1e-6
+print(len(os.listdir("/proc/self/task")))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "3"},
+    )
+    assert told.returncode == 0, told.stderr
+    assert int(told.stdout) >= 3
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch", "clone", "kill", "tgkill", "prlimit", "fcntl_"),
+    [
+        ("x86_64", 0xC000003E, 56, 62, 234, 302, 72),
+        ("aarch64", 0xC00000B7, 220, 129, 131, 261, 25),
+    ],
+)
+def test_what_calls_are_asked_decides(
+    machine: str, arch: int, clone: int, kill: int, tgkill: int, prlimit: int, fcntl_: int
+) -> None:
+    program = seccomp.program(machine, 4711)
+    for number, arguments, expected in (
+        (clone, [0x3D0F00], "allow"),  # a thread, as the C library starts it
+        (clone, [signal.SIGCHLD], "refuse"),
+        (clone, [0x4100 | signal.SIGCHLD], "refuse"),  # vfork
+        (435, [0, 0], "unknown"),
+        (kill, [4711, 9], "allow"),
+        (kill, [4712, 9], "refuse"),
+        (kill, [2**64 - 4711, 9], "refuse"),
+        (tgkill, [4711, 4713, 6], "allow"),
+        (tgkill, [1, 1, 6], "refuse"),
+        (prlimit, [0, 7], "allow"),
+        (prlimit, [1, 7], "refuse"),
+        (fcntl_, [3, fcntl.F_GETFL], "allow"),
+        (fcntl_, [3, fcntl.F_DUPFD_CLOEXEC], "allow"),
+        (fcntl_, [3, fcntl.F_SETOWN, 1], "refuse"),
+        (fcntl_, [3, 10, 9], "refuse"),
+        (fcntl_, [3, 15, 0], "refuse"),
+    ):
+        assert verdict(program, number, arch, arguments) == expected

@@ -316,6 +316,25 @@ def test_a_million_elements_are_refused_at_once() -> None:
     assert process_time() - before < 4
 
 
+def test_elements_that_begin_like_padding_take_time_in_proportion() -> None:
+    def cost(count: int) -> float:
+        nothing = struct.pack("<HHI", 0, 0, 1000) + bytes(1000)
+        data = head(uid.ImplicitVRLittleEndian) + nothing * count + b"\x28\0\x10\0\2\0\0\0\1\0"
+        before = process_time()
+        assert "holds no picture" in refusal(data)
+        return process_time() - before
+
+    cost(10)
+    assert cost(16_000) < 1  # 16 MB
+    assert min(cost(16_000) for _ in range(3)) < 10 * min(cost(4_000) for _ in range(3))
+
+
+@pytest.mark.parametrize("zeros", [1, 2, 3, 4, 7, 8, 1000, 65_536, 200_001])
+def test_zeros_at_the_end_are_padding(zeros: int) -> None:
+    data = written(slice_of())
+    assert stripped(data + bytes(zeros)) == stripped(data)
+
+
 def test_nothing_of_a_file_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         stripped(written(slice_of()).replace(b"DS\x04\x000.25", b"DS\x04\x00Jane", 1))

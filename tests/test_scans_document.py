@@ -1,8 +1,10 @@
 """PDFs: pages stay as they look; makers, scripts, attachments and former revisions are not in the copy."""
 
+import base64
 import io
 import logging
 import zlib
+from collections.abc import Callable
 from time import process_time
 from typing import Any
 
@@ -181,23 +183,91 @@ def test_former_revisions_vanish() -> None:
     assert b"Jane" not in plain(document.copy)
 
 
-def test_a_photo_on_a_page_loses_its_place_and_keeps_its_pixels() -> None:
+def with_photo(data: bytes, filters: Any, **entries: Any) -> bytes:
+    writer = writer_of("A photo")
+    image = stream(
+        data, Type="/XObject", Subtype="/Image", Width=40, Height=30, ColorSpace="/DeviceGray",
+        BitsPerComponent=8, Filter=filters, **entries,
+    )  # fmt: skip
+    writer.pages[0]["/Resources"][NameObject("/XObject")] = dictionary(I=writer._add_object(image))
+    return written(writer)
+
+
+def photo_of(document: Document) -> Any:
+    resources: Any = PdfReader(io.BytesIO(document.copy)).pages[0]["/Resources"]
+    return resources["/XObject"]["/I"]
+
+
+def telling_photo(kind: str) -> bytes:
     exif = Image.Exif()
     exif[0x013B] = "Jane Roe"
     photo = io.BytesIO()
-    Image.effect_noise((40, 30), 50).save(photo, "JPEG", exif=exif)
-    writer = writer_of("A photo")
-    image = stream(
-        photo.getvalue(), Type="/XObject", Subtype="/Image", Width=40, Height=30,
-        ColorSpace="/DeviceGray", BitsPerComponent=8, Filter="/DCTDecode",
-    )  # fmt: skip
-    writer.pages[0]["/Resources"][NameObject("/XObject")] = dictionary(I=writer._add_object(image))
-    document = stripped(written(writer))
+    Image.effect_noise((40, 30), 50).save(photo, kind, exif=exif)
+    data = photo.getvalue()
+    if kind == "JPEG2000":
+        record = b"\0\0\0\x20uuidJpgTiffExif->JP2Jane Roe"
+        at = data.index(b"jp2c") - 4
+        data = data[:at] + record + data[at:]
+    assert b"Jane" in data
+    return data
+
+
+@pytest.mark.parametrize(
+    ("filters", "pack"),
+    [
+        ([], lambda data: data),
+        (["/FlateDecode"], zlib.compress),
+        (["/ASCII85Decode"], lambda data: base64.a85encode(data) + b"~>"),
+        (["/ASCIIHexDecode"], lambda data: data.hex().encode() + b">"),
+        (
+            ["/ASCII85Decode", "/FlateDecode"],
+            lambda data: base64.a85encode(zlib.compress(data)) + b"~>",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("kind", "coding"), [("JPEG", "/DCTDecode"), ("JPEG2000", "/JPXDecode")])
+def test_a_photo_on_a_page_loses_its_place_and_keeps_its_pixels(
+    filters: list[str], pack: Callable[[bytes], bytes], kind: str, coding: str
+) -> None:
+    original = telling_photo(kind)
+    document = stripped(with_photo(pack(original), [*filters, coding]))
     assert b"Jane" not in document.copy
-    resources: Any = PdfReader(io.BytesIO(document.copy)).pages[0]["/Resources"]
-    copied = Image.open(io.BytesIO(resources["/XObject"]["/I"]._data))
+    photo = photo_of(document)
+    assert photo["/Filter"] == coding
+    assert photo["/Width"] == 40
+    copied = Image.open(io.BytesIO(photo._data))
     assert not copied.getexif()
-    assert copied.tobytes() == Image.open(photo).tobytes()
+    assert copied.tobytes() == Image.open(io.BytesIO(original)).tobytes()
+    assert document.stripped > stripped(with_photo(photo._data, coding)).stripped
+
+
+def test_a_photo_keeps_its_own_hints_only() -> None:
+    packed, filters = zlib.compress(telling_photo("JPEG")), ["/FlateDecode", "/DCTDecode"]
+    own, other = dictionary(ColorTransform=0), dictionary(Columns=1)
+    photo = photo_of(stripped(with_photo(packed, filters, DecodeParms=[other, own])))
+    assert photo["/DecodeParms"] == {"/ColorTransform": 0}
+    photo = photo_of(stripped(with_photo(packed, filters, DecodeParms=other)))
+    assert "/DecodeParms" not in photo
+    alone = photo_of(stripped(with_photo(zlib.decompress(packed), "/DCTDecode", DecodeParms=own)))
+    assert alone["/DecodeParms"] == {"/ColorTransform": 0}
+    predicted = [dictionary(Predictor=15), own]
+    assert "metadata cannot" in refusal(with_photo(packed, filters, DecodeParms=predicted))
+
+
+def test_photos_that_unpack_to_too_much_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = zlib.compress(telling_photo("JPEG") + bytes(1 << 20))
+    writer = writer_of("Photos")
+    images = {
+        f"I{number}": writer._add_object(stream(photo, Filter=["/FlateDecode", "/DCTDecode"]))
+        for number in range(4)
+    }
+    writer.pages[0]["/Resources"][NameObject("/XObject")] = dictionary(**images)
+    data = written(writer)
+    assert b"Jane" not in stripped(data).copy
+    monkeypatch.setattr("inbound.scans.pdfphoto.MOST_UNPACKED", 3 << 20)
+    assert "unpacks to more than 3 MB of photos" in refusal(data)
 
 
 def test_hidden_layers_stay_hidden_and_lose_their_names() -> None:

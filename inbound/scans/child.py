@@ -2,9 +2,9 @@
 
 The child gets plaintext on memory files and writes to memory files, which the parent seals. It is
 forked from a warm forkserver (11 ms), ends with its parent, and is not disturbed by the signals that
-tell the parent to stop. Where the kernel permits it reaches no network and writes no file. An end
-without a result is the file's fault only if the child's own limit
-killed it; whatever else killed it, the work is tried again.
+tell the parent to stop. Where the kernel permits it reaches no network, starts no process, writes no
+file and reads none but its own modules (`cage`). An end without a result is the file's fault only if
+the child's own limit killed it; whatever else killed it, the work is tried again.
 """
 
 import asyncio

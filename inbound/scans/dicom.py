@@ -31,14 +31,14 @@ MOST_INFLATED = 512 << 20  # bytes
 _DEEPEST = 16  # sequences within sequences
 _AGAIN = "Export it again and send it in a new mail."
 _META_START = 132  # bytes: the preamble and the magic
+_BLOCK = 1 << 16  # bytes
 _UNDEFINED = 0xFFFF_FFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFE_E000, 0xFFFE_E00D, 0xFFFE_E0DD
 _PIXELS = 0x7FE0_0010
+_PICTURES = (_PIXELS, 0x7FE0_0008, 0x7FE0_0009)
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
-_SHORT = {
-    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN"),
-    *(b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
-}
+_SHORT = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN"}
+_SHORT |= {b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 
 # What may stay: every number and code word of these groups (acquisition, geometry, image, presentation, frames) ...
 _GROUPS = {0x0018, 0x0020, 0x0028, 0x2050, 0x5200}
@@ -53,7 +53,7 @@ _TABLES = {"OW", "US or OW"}  # in the image's group: palettes and lookup tables
 _KEPT = {
     *(0x0008_0008, 0x0008_0016, 0x0008_0060, 0x0008_0064, 0x0008_0068, 0x0008_0070, 0x0008_1090),
     *(0x0008_9205, 0x0008_9206, 0x0008_9207, 0x0018_1210, 0x0028_1054),
-    *(0x7FE0_0001, 0x7FE0_0002, 0x7FE0_0008, 0x7FE0_0009, _PIXELS),
+    *(0x7FE0_0001, 0x7FE0_0002, *_PICTURES),
 }
 _TEXT = re.compile(r"[A-Za-z0-9_.,+/() -]{0,64}")
 _UIDS = {0x0008_0018, 0x0020_000D, 0x0020_000E, 0x0020_0052, 0x0020_9161, 0x0020_9164, 0x0020_9421}
@@ -108,10 +108,8 @@ def strip(data: memoryview, salt: bytes) -> Volume:
         original = read_dataset(io.BytesIO(body), implicit, order == "little")
         cleaner = _Cleaner(salt)
         clean = cleaner.cleaned(original)
-        cleaner.stripped += bool(bytes(data[:128]).strip(b"\0")) + sum(
-            tag > 0x0002_0013
-            for tag in meta.keys()  # noqa: SIM118 -- a Dataset iterates over values
-        )
+        cleaner.stripped += bool(bytes(data[:128]).strip(b"\0"))
+        cleaner.stripped += sum(tag > 0x0002_0013 for tag in meta.keys())  # noqa: SIM118 -- see `cleaned`
         facts = _facts(clean, syntax)
         return Volume(_written(clean, syntax, implicit), cleaner.stripped, **facts)
 
@@ -158,10 +156,11 @@ def _walked(
         ScanRefused: a length leads out of its surroundings, or there are too many elements or levels.
     """
     levels = [_Level("elements", len(data), False, implicit)]
+    padding = _padding(data)
     for _ in range(MOST_ELEMENTS):
         while levels and not levels[-1].is_open and at == levels[-1].end:
             levels.pop()
-        if not levels or (len(levels) == 1 and _is_over(data, at, meta)):
+        if not levels or (len(levels) == 1 and _is_over(data, at, padding, meta)):
             return at
         here = levels[-1]
         tag, vr, length, at = _header(data, at, here, order)
@@ -184,11 +183,17 @@ def _walked(
     raise ScanRefused(f"has more than {MOST_ELEMENTS:,} elements. {_AGAIN}")
 
 
-def _is_over(data: memoryview, at: int, meta: bool) -> bool:
+def _is_over(data: memoryview, at: int, padding: int, meta: bool) -> bool:
     """Whether nothing follows: another group behind the file's own, or zeros as padding."""
-    if meta:
-        return bytes(data[at : at + 2]) != b"\x02\0"
-    return not any(data[at : at + 4]) and not bytes(data[at:]).strip(b"\0")
+    return bytes(data[at : at + 2]) != b"\x02\0" if meta else at >= padding
+
+
+def _padding(data: memoryview) -> int:
+    """Where the zeros at the end begin; looked for once, however many elements look like them."""
+    for start in range((len(data) - 1) // _BLOCK * _BLOCK, -1, -_BLOCK):
+        if kept := bytes(data[start : start + _BLOCK]).rstrip(b"\0"):
+            return start + len(kept)
+    return 0
 
 
 def _header(data: memoryview, at: int, here: _Level, order: Order) -> tuple[int, bytes, int, int]:
@@ -251,9 +256,9 @@ def _inflated(packed: memoryview) -> memoryview:
     data = unpacker.decompress(packed, MOST_INFLATED)
     if unpacker.eof:
         return memoryview(data)
-    if len(data) >= MOST_INFLATED:
-        raise ScanRefused(f"unpacks to more than {MOST_INFLATED >> 20} MB. {_AGAIN}")
-    raise _cut_short()
+    if len(data) < MOST_INFLATED:
+        raise _cut_short()
+    raise ScanRefused(f"unpacks to more than {MOST_INFLATED >> 20} MB. {_AGAIN}")
 
 
 def _cut_short() -> ScanRefused:
@@ -308,7 +313,7 @@ class _Cleaner:
         if element is None or element.VR not in vr.split(" or "):
             return None
         if element.VR == "SQ":
-            return DataElement(tag, "SQ", [self.cleaned(item) for item in element.value or []])
+            return DataElement(tag, vr, [self.cleaned(item) for item in element.value or []])
         if tag in _UIDS:
             return DataElement(tag, "UI", self._renamed(element.value))
         return element if _may_stay(tag, vr, element) else None
@@ -347,9 +352,7 @@ def _may_stay(tag: int, vr: str, element: Any) -> bool:
 def _facts(clean: Any, syntax: Any) -> dict[str, Any]:
     rows, columns = int(clean.get("Rows") or 0), int(clean.get("Columns") or 0)
     frames = int(clean.get("NumberOfFrames") or 1)
-    pixels = next(
-        (clean[tag].value for tag in (_PIXELS, 0x7FE0_0008, 0x7FE0_0009) if tag in clean), None
-    )
+    pixels = next((clean[tag].value for tag in _PICTURES if tag in clean), None)
     if not pixels or rows < 1 or columns < 1 or frames < 1:
         raise ScanRefused(
             "holds no picture. Send the images themselves, without an index (DICOMDIR) or a report."

@@ -2,20 +2,20 @@
 
 A new file is built from the pages outwards, object by object: what no page shows is never reached, so that
 former revisions, attachments, scripts, form data and the document's own records are simply not in the copy. On the
-way, dictionaries lose the keys that speak of people or act. Streams are carried over packed, as they are.
+way, dictionaries lose the keys that speak of people or act. Streams are carried over packed, as they are, but for
+photos, whose cameras write into them too.
 """
 
 import contextlib
 import io
 import logging
-import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from inbound.scans import pdfphoto
 from inbound.scans.mesh import in_plain_words
-from inbound.scans.photo import jpeg_metadata
 from store.errors import ScanRefused
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ _TELLING = {
 }
 _OUTSIDE = {"/F", "/FFilter", "/FDecodeParms"}  # of a stream: its data is another file's
 _WHOLE = {"/Catalog", "/Pages", "/Page", "/Annot", "/Action", "/Filespec", "/Sig", "/EmbeddedFile"}
-_JPEG = re.compile(rb"\xff\xd8\xff")
 
 
 @dataclass(frozen=True)
@@ -123,6 +122,7 @@ class _Copy:
         numbers: the new number of an old object.
         inherited: the new number of what pages inherit, by the identity of the old value.
         waiting: old objects that are referred to and not yet copied, with their new number.
+        unpacked: bytes of photos that were packed once more.
     """
 
     reader: "PdfReader"
@@ -130,6 +130,7 @@ class _Copy:
     numbers: dict[tuple[int, int], int] = field(default_factory=dict)
     inherited: dict[int, int] = field(default_factory=dict)
     waiting: deque[tuple[Any, int]] = field(default_factory=deque)
+    unpacked: int = 0
     stripped: int = 0
 
     def made(self) -> Document:
@@ -236,13 +237,9 @@ class _Copy:
         if isinstance(value, IndirectObject):
             return self._referred(value), []
         if _is_stream(value):
-            made = self._stream(value)
-            return made, [(value, made)]
-        if isinstance(value, DictionaryObject):
-            made = DictionaryObject()
-            return made, [(value, made)]
-        if isinstance(value, ArrayObject):
-            made = ArrayObject()
+            return self._stream(value)
+        if isinstance(value, DictionaryObject | ArrayObject):
+            made: Any = DictionaryObject() if isinstance(value, dict) else ArrayObject()
             return made, [(value, made)]
         return value, []
 
@@ -253,27 +250,20 @@ class _Copy:
             self.waiting.append((old, self.numbers[known]))
         return _reference(self.numbers[known])
 
-    def _stream(self, old: Any) -> Any:
-        """A stream with its data as packed in the file; a photo among them without its metadata."""
+    def _stream(self, old: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+        """As `_shell`, with the data as packed in the file; a photo without its metadata and other packings."""
         from pypdf.generic import StreamObject  # noqa: PLC0415 -- see `strip`
 
         data = old._data  # noqa: SLF001 -- its public sister unpacks
-        packing = _resolved(old.get("/Filter"))
-        if packing in ("/DCTDecode", ["/DCTDecode"]) and _JPEG.match(data):
-            data = self._without_metadata(data)
-        made = StreamObject()
+        made, entries = StreamObject(), old
+        filters = [str(name) for name in _listed(old.get("/Filter"))]
+        if pdfphoto.is_photo(filters):
+            photo = pdfphoto.bare(data, filters, pdfphoto.MOST_UNPACKED - self.unpacked)
+            self.unpacked += photo.unpacked
+            self.stripped += photo.stripped
+            data, entries = photo.data, _repacked(old, photo.coding)
         made.set_data(data)
-        return made
-
-    def _without_metadata(self, photo: bytes) -> bytes:
-        view = memoryview(photo)
-        with contextlib.suppress(ScanRefused):  # a photo that ends early is shown as far as it goes
-            spans = jpeg_metadata(view)
-            self.stripped += sum(1 for start, end in spans if end - start > 2)  # else a line end
-            starts = [0, *[end for _, end in spans]]
-            ends = [*[start for start, _ in spans], len(view)]
-            return b"".join(view[start:end] for start, end in zip(starts, ends, strict=True))
-        return photo
+        return made, [(entries, made)]
 
 
 def _tells(holder: Any, key: Any) -> bool:
@@ -318,6 +308,29 @@ def _is_stream(value: Any) -> bool:
     from pypdf.generic import StreamObject  # noqa: PLC0415 -- see `strip`
 
     return isinstance(value, StreamObject)
+
+
+def _listed(value: Any) -> list[Any]:
+    """One value, several or none, each of them resolved."""
+    value = _resolved(value)
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    return [] if value is None else [value]
+
+
+def _repacked(old: Any, coding: str) -> Any:
+    """The entries of a stream, as if its data had only the last of its packings."""
+    from pypdf.generic import StreamObject  # noqa: PLC0415 -- see `strip`
+
+    made = StreamObject()
+    made.update({key: value for key, value in old.items() if key != "/DecodeParms"})
+    made.update(_dictionary({"/Filter": _name(coding)}))
+    *around, own = _listed(old.get("/DecodeParms")) or [None]
+    if any(isinstance(hints, dict) and "/Predictor" in hints for hints in around):
+        raise pdfphoto.cannot()  # no program does so with a photo
+    if isinstance(own, dict) and len(around) == len(_listed(old.get("/Filter"))) - 1:
+        made.update(_dictionary({"/DecodeParms": own}))
+    return made
 
 
 def _is_name(value: Any) -> bool:

@@ -190,6 +190,7 @@ async def test_a_scan_in_inches_is_held_and_asked_about(running: Running) -> Non
     assert case.state is CaseState.HELD
     await running.postman.send(reply(asked, "Inch"))
     await running.inbox.letter("share", KIM)
+    await running.inbox.letter("answer", ANNA)
     upper, lower = await scans_of(running)
     sides = np.ptp(JAW.vertices, axis=0)
     assert upper.report["size_mm"] == pytest.approx(sides.tolist(), abs=0.01)
