@@ -243,7 +243,7 @@ async def waiting_case(house: House, code: str = "C-7") -> tuple[str, Thread]:
 async def test_of_a_case_that_waits_the_mail_is_destroyed(house: House, site: Site) -> None:
     mail_id, thread = await waiting_case(house)
     [letter] = await thread.say("DELETE")
-    assert "your mail with its scans, which waits for the address of a reviewer" in said(letter)
+    assert "your mail with its scans, which waits for your answer" in said(letter)
     assert "0 files" not in said(letter)
     await site.click(letter)
     await finish(house, thread.case.id)

@@ -14,7 +14,11 @@ from tests.seaweed import Seaweed
 
 FILES = {"C-1042-UpperJaw.stl": jaw_stl("upper"), "C-1042-LowerJaw.stl": jaw_stl("lower")}
 SUBJECT = f"{KIM} C-1042 crown #30"
-OBJECTS = ["picture", *(what for _ in FILES for what in ("copy", "full", "original", "preview"))]
+OBJECTS = [
+    *("picture", "poster"),
+    *(f"view-{side}" for side in ("back", "front", "left", "lower", "right", "upper")),
+    *(what for _ in FILES for what in ("copy", "full", "map", "original", "preview")),
+]
 NOTICED = "object store does not answer"
 
 
