@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -48,6 +49,14 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweeds.Seawe
     """An S3 server, started by the first test that asks for it."""
     with seaweeds.Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays: else each look for garbage goes through ten thousand tests, and those
+    that bound their time pay for it.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

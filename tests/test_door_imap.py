@@ -258,6 +258,24 @@ async def test_another_folder_than_the_inbox_can_be_named(house: House) -> None:
         await dovecot.holds(1)
 
 
+async def test_a_folder_that_another_program_has_just_made_is_used(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = mailbox.IMAPClient.folder_exists, list[str]()
+
+    def too_early(self: mailbox.IMAPClient, name: str) -> bool:
+        asked.append(name)
+        return len(asked) > 1 and bool(real(self, name))
+
+    monkeypatch.setattr(mailbox.IMAPClient, "folder_exists", too_early)
+    async with running_dovecot() as dovecot:
+        await dovecot.ask(lambda client: client.create(PROCESSED))
+        await dovecot.append(listing().as_bytes())
+        async with door_at(house, dovecot.url()):
+            await dovecot.holds(1, PROCESSED)
+    assert len(asked) > 1
+
+
 async def test_tls_is_checked_and_used(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imap, "FIRST_PAUSE", 0.05)
     async with running_dovecot(tls=True) as dovecot:

@@ -159,7 +159,7 @@ class Mailbox:
         """Moves mails into a folder beside, made if need be."""
         folder = self.prefix + name
         if not self.client.folder_exists(folder):
-            self.client.create_folder(folder)
+            self._create(folder)
         if self.client.has_capability("MOVE"):
             self.client.move(uids, folder)
             return
@@ -168,6 +168,14 @@ class Mailbox:
         if self.client.has_capability("UIDPLUS"):
             # A bare EXPUNGE would remove what somebody else has marked.
             self.client.expunge(uids)
+
+    def _create(self, folder: str) -> None:
+        """Makes a folder; that another program was quicker is no fault."""
+        try:
+            self.client.create_folder(folder)
+        except IMAPClientError:
+            if not self.client.folder_exists(folder):
+                raise
 
     def wait(self, stopping: Event) -> None:
         """Returns when there may be something new: the server says so, or it is time to look."""
