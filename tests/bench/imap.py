@@ -45,8 +45,13 @@ def _ours(url: str) -> Any:
     from inbound.door.mailbox import Account, Mailbox  # noqa: PLC0415 -- the peer's must not load ours
 
     mailbox = Mailbox(Account.of(url))
+    mailbox.__enter__()  # for as long as this process lives
     mailbox.look()
-    return lambda uid: sum(len(window) for window in mailbox.windows(uid))
+
+    def fetch(uid: int) -> int:
+        return sum(len(window) for window in mailbox.windows(uid, mailbox.size(uid) or 0))
+
+    return fetch
 
 
 def _theirs(url: str) -> Any:
