@@ -8,7 +8,7 @@ from PIL import Image
 from inbound.scans import levels, picture
 from inbound.scans.frame import UPRIGHT, case_frame
 from inbound.scans.mesh import Mesh, checked
-from inbound.scans.picture import Part, draw, triptych
+from inbound.scans.picture import Part, draw
 from inbound.scans.raster import cover
 from inbound.scans.roles import Role
 from scanpost import jaws
@@ -259,9 +259,6 @@ def test_the_letters_picture_alone_looks_as_among_all(case):
     alone = picture.letter(parts, frame)
     assert len(alone) <= 60_000
     assert np.abs(pixels(alone) - pixels(case.letter)).mean() < 4
-    small = triptych(parts, frame, (600, 338))
-    assert small.startswith(b"\x89PNG")
-    assert pixels(small).shape == (338, 600, 3)
 
 
 def test_the_nearest_triangle_is_seen():

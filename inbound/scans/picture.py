@@ -17,7 +17,7 @@ from inbound.scans.frame import Frame
 from inbound.scans.mesh import Bytes
 from inbound.scans.views import PAPER, Part, Scene, View, extent, from_above, look, scene, views
 
-__all__ = ["LETTER", "POSTER", "SIDE", "Part", "Pictures", "draw", "triptych"]
+__all__ = ["LETTER", "POSTER", "SIDE", "Part", "Pictures", "draw", "letter"]
 
 LETTER, POSTER, SIDE = (1200, 675), (1200, 900), (800, 600)  # pixels
 LETTER_BYTES, POSTER_BYTES, SIDE_BYTES = 60_000, 40_000, 30_000
@@ -83,23 +83,15 @@ def draw(parts: Sequence[Part], frame: Frame) -> Pictures:
 
 def letter(parts: Sequence[Part], frame: Frame) -> bytes:
     """The letter's picture alone: JPEG, 1200 by 675, at most 60,000 bytes."""
-    return _jpeg(_letter(parts, frame, LETTER), LETTER_BYTES)
+    return _jpeg(_letter(parts, frame), LETTER_BYTES)
 
 
-def triptych(parts: Sequence[Part], frame: Frame, size: tuple[int, int] = LETTER) -> bytes:
-    """The letter's picture alone, as a PNG of `size` pixels."""
-    out = io.BytesIO()
-    picture = _letter(parts, frame, size).quantize(128, dither=Image.Dither.NONE)
-    picture.save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _letter(parts: Sequence[Part], frame: Frame, size: tuple[int, int]) -> Image.Image:
+def _letter(parts: Sequence[Part], frame: Frame) -> Image.Image:
     case = scene(parts, frame)
     sides = views(case)
     chosen = [sides[name] for name in _in_letter(sides)]
-    scale = _fit([_size(case, view) for view in chosen], size)
-    return _arranged([_plate(case, view, scale) for view in chosen], size)
+    scale = _fit([_size(case, view) for view in chosen], LETTER)
+    return _arranged([_plate(case, view, scale) for view in chosen], LETTER)
 
 
 def _in_letter(sides: dict[str, View]) -> tuple[str, str, str]:
