@@ -10,10 +10,13 @@ from store.blobs.keys import Keys
 from store.blobs.sealed import SealedReader, SealedWriter
 from store.blobs.spool import Spool
 from store.clock import Clock
+from store.model import Scan
 from store.records import cases
 from store.records.database import Database
 from store.settings import Settings
 from store.threads import Threads
+
+MAPS = frozenset({"map", "change"})  # one value a vertex of a scan's full mesh
 
 
 @dataclass
@@ -65,6 +68,16 @@ def open_object(blobs: Blobs, key: bytes, name: str) -> SealedReader:
 def object_name(case_id: str, version_id: str, scan: int, what: str) -> str:
     """Where an object of a scan lies; scan 0 is the version as a whole."""
     return f"{case_prefix(case_id)}{version_id[:8]}/{scan}/{what}"
+
+
+def scan_object(case_id: str, scan: Scan, what: str) -> str:
+    """Where an object of a scan lies; what an earlier version brought lies there still.
+
+    Maps belong to the version itself: they say how its scans meet, and what has changed.
+    """
+    if scan.is_carried and what not in MAPS:
+        return object_name(case_id, scan.home_version, scan.home_number, what)
+    return object_name(case_id, scan.version_id, scan.number, what)
 
 
 def case_prefix(case_id: str) -> str:

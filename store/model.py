@@ -90,6 +90,42 @@ class Suppression(StrEnum):
     COMPLAINT = "complaint"  # They marked a letter as spam.
 
 
+class AccessMode(StrEnum):
+    """How a reviewer's link opens (ACCESS)."""
+
+    LINK = "link"  # Whoever has it presses a button.
+    BOUND = "bound"  # The first device presses a button; others need a code from the mailbox.
+    CODE = "code"  # Every device needs a code from the mailbox.
+
+
+class Proof(StrEnum):
+    """How a session came to be."""
+
+    CLICK = "click"  # The button was pressed.
+    CODE = "code"  # A code came from the person's mailbox, or a picture from their other device.
+
+
+class KnockKind(StrEnum):
+    CODE = "code"  # An address was typed; if it is the person's own, a code was mailed to it.
+    HANDOVER = "handover"  # An open session shows a picture that opens one on a phone.
+
+
+class UploadState(StrEnum):
+    OPEN = "open"  # Waits for files, or is getting them.
+    TAKEN = "taken"  # Its files have become a mail.
+    OVER = "over"  # Nobody finished it in time; its files are destroyed.
+    DEAD = "dead"  # Its end failed three times; the operator has been told.
+
+
+class MarkKind(StrEnum):
+    """What can be marked on the page; geometry is in mm, in the scans' own coordinates."""
+
+    DISTANCE = "distance"  # two points
+    ANGLE = "angle"  # three points, the second is the corner
+    THICKNESS = "thickness"  # a point on the surface, and the one behind it
+    PIN = "pin"  # one point
+
+
 class PersonKind(StrEnum):
     OWNER = "owner"  # Sent the scans; has a link of their own, whose visits count no view.
     REVIEWER = "reviewer"  # Was named in the subject.
@@ -165,6 +201,10 @@ class Case(Row):
     reminded_at: int | None
     subject: str  # of the first mail, for the owner's thread
     thread: list[str]  # Message-IDs, oldest first, for References
+    access: AccessMode
+    password: str  # its hash; empty if none is asked for
+    downloads: bool  # whether reviewers may take scans home
+    tells_views: bool  # whether the owner is told of first views
     due_at: int | None
     attempt: int
 
@@ -198,6 +238,7 @@ class Version(Row):
     frame: dict[str, Any] | None  # unit vectors {"up": …, "front": …}
     contacts: dict[str, Any] | None  # how the jaws meet
     left_out: list[str]  # a sentence for each attachment that is not a scan
+    shared_at: int | None  # None: it is being prepared, and nobody sees it yet
 
 
 @dataclass(frozen=True)
@@ -224,6 +265,15 @@ class Scan(Row):
     full_size: int
     map_size: int  # of its distances to the other jaw
     unit: str  # what its owner said its numbers are, when we asked; empty else
+    home_version: str  # the version whose objects it shows; empty: its own
+    home_number: int
+    change: dict[str, Any] | None  # how it differs from its predecessor
+    change_size: int  # of the map of that
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether an earlier version brought it, and this one only shows it again."""
+        return bool(self.home_version)
 
     @property
     def is_surface(self) -> bool:
@@ -247,6 +297,9 @@ class Person(Row):
     trouble_at: int | None
     away: str  # what their out-of-office reply said
     away_at: int | None
+    bound_at: int | None  # when a first device opened their present link
+    wrong_tries: int  # passwords, since the last right one
+    locked_until: int | None
 
     @property
     def called(self) -> str:
@@ -319,6 +372,22 @@ class Remark(Row):
     text: str
     files: list[str]  # SHA-256 of the originals and copies that a verdict binds
     at: int
+    reasons: list[str] | None  # why changes are asked for, by the trade's words
+    marks: list[dict[str, Any]] | None  # what was measured or pinned with it
+    view: dict[str, Any] | None  # how the scans were seen
+    picture_size: int  # of what was seen, sealed; 0 if none
+    due_at: int | None  # its letters are not written yet
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Mark(Row):
+    id: str
+    person_id: str
+    version_id: str
+    kind: MarkKind
+    geometry: dict[str, Any]
+    created_at: int
 
 
 @dataclass(frozen=True)
@@ -329,6 +398,44 @@ class Session(Row):
     last_seen_at: int
     ended_at: int | None
     viewed_at: int | None
+    proof: Proof
+
+
+@dataclass(frozen=True)
+class Knock(Row):
+    id: str
+    person_id: str  # whose link it was
+    kind: KnockKind
+    right: bool  # the address was theirs, so a code is under way
+    created_at: int
+    expires_at: int
+    used_at: int | None
+    tries: int
+
+
+@dataclass(frozen=True)
+class Upload(Row):
+    id: str
+    member_id: str
+    case_id: str | None  # the case whose next version it becomes
+    state: UploadState
+    subject: str
+    note: str
+    created_at: int
+    expires_at: int
+    mail_id: str | None  # what it became
+    due_at: int | None
+    attempt: int
+
+
+@dataclass(frozen=True)
+class UploadFile(Row):
+    id: str
+    upload_id: str
+    number: int
+    name: str
+    size: int
+    received: int  # bytes that are durable
 
 
 SESSION_IDLE = 8 * HOUR

@@ -23,6 +23,7 @@ class MasterPurpose(StrEnum):
 
     BOUNCE = "bounce"  # bounce+<token>@DOMAIN, the envelope sender of one letter
     CONFIRM = "confirm"  # BASE_URL/c/<token>, a click that is waited for
+    UPLOAD = "upload"  # BASE_URL/u/<token>, a page that takes files
 
 
 class Purpose(StrEnum):

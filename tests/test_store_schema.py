@@ -24,7 +24,7 @@ async def test_opening_a_database_twice_changes_nothing(house: House) -> None:
     async with again.read() as connection:
         revision = (await connection.execute(sa.text("SELECT * FROM alembic_version"))).scalar()
     await again.close()
-    assert revision == "0004"
+    assert revision == "0005"
 
 
 async def test_rows_of_an_older_release_are_kept(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ async def announce(house: House, mail_id: str) -> bool:
 async def _share(house: House, connection: AsyncConnection, case: Case, mail_id: str) -> None:
     now, domain = house.clock.now(), house.settings.domain
     await cases.move(connection, case.id, CaseState.OPEN)
+    await cases.share_version(connection, derived_id("version", mail_id), now)
     end = now + LIFETIME  # from now: reading may have taken its time
     await cases.set_times(connection, case.id, expires_at=end, due_at=end - REMINDER_BEFORE_END)
     case = await cases.case(connection, case.id)

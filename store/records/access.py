@@ -17,6 +17,7 @@ from store.model import (
     Case,
     Person,
     PersonKind,
+    Proof,
     Session,
 )
 from store.records import cases as case_records
@@ -168,7 +169,11 @@ async def open_session(connection: AsyncConnection, person_id: str, now: int) ->
     secret = new_id() + new_id()
     await connection.execute(
         sa.insert(sessions).values(
-            id=fingerprint(secret), person_id=person_id, created_at=now, last_seen_at=now
+            id=fingerprint(secret),
+            person_id=person_id,
+            created_at=now,
+            last_seen_at=now,
+            proof=Proof.CLICK,
         )
     )
     return secret
@@ -186,7 +191,7 @@ async def session(
         sessions.c.created_at > now - SESSION_LIFETIME,
     )
     row = (await connection.execute(question)).mappings().first()
-    return Session.of(row) if row else None
+    return Session.of({**row, "proof": Proof(row["proof"])}) if row else None
 
 
 async def touch_session(connection: AsyncConnection, session_id: str, now: int) -> None:

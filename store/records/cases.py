@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import Gone
-from store.model import LIVE_CASES, Case, CaseState, Scan, ScanState, Version
+from store.model import LIVE_CASES, AccessMode, Case, CaseState, Scan, ScanState, Version
 from store.records.schema import case_keys, cases, people, scans, versions
 from store.tokens import derived_id, public_id
 
@@ -152,7 +152,7 @@ async def forget_contents(connection: AsyncConnection, case_id: str) -> None:
         "report": None,
         "arch": None,
     }
-    blank |= {"unit": "", "map_size": 0}
+    blank |= {"unit": "", "map_size": 0, "change": None, "change_size": 0}
     await connection.execute(sa.update(scans).where(scans.c.version_id.in_(own)).values(**blank))
     await connection.execute(
         sa.update(versions)
@@ -205,14 +205,31 @@ async def version(connection: AsyncConnection, version_id: str) -> Version | Non
 
 
 async def latest_version(connection: AsyncConnection, case_id: str) -> Version | None:
+    """The newest that people see; of a case that nobody sees yet, the one in preparation."""
     question = (
         sa.select(versions)
         .where(versions.c.case_id == case_id)
-        .order_by(versions.c.number.desc())
+        .order_by(versions.c.shared_at.is_(None), versions.c.number.desc())
         .limit(1)
     )
     row = (await connection.execute(question)).mappings().first()
     return Version.of(row) if row else None
+
+
+async def shared_versions(connection: AsyncConnection, case_id: str) -> list[Version]:
+    """What people see of a case, oldest first."""
+    question = (
+        sa.select(versions)
+        .where(versions.c.case_id == case_id, versions.c.shared_at.is_not(None))
+        .order_by(versions.c.number)
+    )
+    return [Version.of(row) for row in (await connection.execute(question)).mappings()]
+
+
+async def share_version(connection: AsyncConnection, version_id: str, now: int) -> None:
+    """From now on people see it."""
+    change = sa.update(versions).where(versions.c.id == version_id)
+    await connection.execute(change.values(shared_at=now))
 
 
 async def set_picture(
@@ -277,7 +294,8 @@ async def _free_public_id(connection: AsyncConnection, case_id: str) -> str:
 
 
 def _case(row: Any) -> Case:
-    return Case.of({**row, "state": CaseState(row["state"])})
+    states = {"state": CaseState(row["state"]), "access": AccessMode(row["access"])}
+    return Case.of({**row, **states})
 
 
 def _scan(row: Any) -> Scan:

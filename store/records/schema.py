@@ -39,6 +39,10 @@ def _count(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False, default=0)
 
 
+def _flag(name: str, *, default: bool) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False, default=default)
+
+
 def _work() -> list[sa.Column[int]]:
     """The columns by which the sweep knows a row."""
     due: sa.Column[int] = sa.Column("due_at", sa.BigInteger, nullable=True, index=True)
@@ -129,6 +133,11 @@ cases = sa.Table(
     _time("ended_at", null=True),
     _text("subject"),
     sa.Column("thread", Json, nullable=False),
+    # Who gets in: the way, a password's hash, whether scans may be taken home, whether views are told.
+    sa.Column("access", sa.Text, nullable=False, default="bound"),
+    _text("password"),
+    _flag("downloads", default=True),
+    _flag("tells_views", default=False),
     *_work(),
 )
 
@@ -152,6 +161,7 @@ versions = sa.Table(
     sa.Column("frame", Json, nullable=True),
     sa.Column("contacts", Json, nullable=True),
     sa.Column("left_out", Json, nullable=False),
+    _time("shared_at", null=True),
     sa.UniqueConstraint("case_id", "number"),
 )
 
@@ -180,6 +190,12 @@ scans = sa.Table(
     _count("full_size"),
     _count("map_size"),
     _text("unit"),
+    # Where its objects lie, if an earlier version brought it: that version's id and its number there.
+    _text("home_version"),
+    _count("home_number"),
+    # How it differs from its predecessor, and the map of that.
+    sa.Column("change", Json, nullable=True),
+    _count("change_size"),
     sa.UniqueConstraint("version_id", "number"),
 )
 
@@ -201,6 +217,9 @@ people = sa.Table(
     _time("trouble_at", null=True),
     _text("away"),
     _time("away_at", null=True),
+    _time("bound_at", null=True),
+    _count("wrong_tries"),
+    _time("locked_until", null=True),
     sa.UniqueConstraint("case_id", "kind", "address"),
 )
 
@@ -217,6 +236,24 @@ remarks = sa.Table(
     _text("text"),
     sa.Column("files", Json, nullable=False),
     _time("at"),
+    # From the page: why changes, what was measured, where it is pinned, how it was seen, its picture.
+    sa.Column("reasons", Json, nullable=True),
+    sa.Column("marks", Json, nullable=True),
+    sa.Column("view", Json, nullable=True),
+    _count("picture_size"),
+    *_work(),
+)
+
+# What somebody has measured on the page, until they remove it.
+marks = sa.Table(
+    "marks",
+    metadata,
+    _id(),
+    _ref("person_id", "people.id"),
+    _ref("version_id", "versions.id"),
+    _text("kind"),
+    sa.Column("geometry", Json, nullable=False),
+    _time("created_at"),
 )
 
 # Who wants no more letters of a lab.
@@ -267,6 +304,51 @@ sessions = sa.Table(
     _time("last_seen_at"),
     _time("ended_at", null=True),
     _time("viewed_at", null=True),
+    _text("proof"),
+)
+
+# Somebody asked to be let in on another device: by a mailed code, or by a picture to scan.
+knocks = sa.Table(
+    "knocks",
+    metadata,
+    _id(),
+    _ref("person_id", "people.id"),
+    _text("kind"),
+    sa.Column("right", sa.Boolean, nullable=False),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("used_at", null=True),
+    _count("tries"),
+)
+
+# Files that are too large for mail come by a page, piece by piece, and become a mail.
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    _id(),
+    sa.Column("token", sa.Text, nullable=False, unique=True),
+    _ref("member_id", "members.id"),
+    _ref("case_id", "cases.id", null=True),
+    _text("state"),
+    _text("subject"),
+    _text("note"),
+    sa.Column("key", sa.LargeBinary, nullable=True),
+    _time("created_at"),
+    _time("expires_at"),
+    sa.Column("mail_id", sa.Text, nullable=True),
+    *_work(),
+)
+
+upload_files = sa.Table(
+    "upload_files",
+    metadata,
+    _id(),
+    _ref("upload_id", "uploads.id"),
+    _count("number"),
+    _text("name"),
+    _count("size"),
+    _count("received"),
+    sa.UniqueConstraint("upload_id", "number"),
 )
 
 letters = sa.Table(
