@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from outbound.posting import Posting
 from store.errors import Gone
-from store.house import House, object_name, open_object
+from store.house import House, object_name, open_object, remark_object
 from store.model import LONGEST_SUBJECT, Case, Letter, Person
 from store.records import access, cases, labs
 from store.tokens import MasterPurpose, Purpose
@@ -27,6 +27,7 @@ from store.tokens import MasterPurpose, Purpose
 PRODUCT = "scanpost"
 MOST_REFERENCES = 20
 _PICTURED = {"answer", "share", "reminder", "verdict"}
+_PNG = b"\x89PNG"
 _IDS = {"message-id", "in-reply-to", "references"}
 _LONG_LINES = SMTP.clone(max_line_length=998)
 _MESSAGE_ID = re.compile(r"<[!-=?-~]{1,900}>")
@@ -78,13 +79,14 @@ async def compose(house: House, letter: Letter) -> Posting:
     mail.add_alternative(_INLINER.inline(html), subtype="html", cte="quoted-printable")
     if wires.picture:
         page = mail.get_payload()[1]  # type: ignore[index]
+        seen = wires.picture.startswith(_PNG)
         page.add_related(  # type: ignore[union-attr]
             wires.picture,
             "image",
-            "jpeg",
+            "png" if seen else "jpeg",
             cid="<picture@scanpost>",
             disposition="inline",
-            filename="scans.jpg",
+            filename="seen.png" if seen else "scans.jpg",
         )
     data = mail.as_bytes(policy=_FOLDING)
     return Posting(letter.id, wires.envelope_sender, letter.recipient, data)
@@ -137,7 +139,12 @@ def _link(house: House, key: bytes, person: Person) -> str:
 
 
 def _picture(house: House, key: bytes, case: Case, letter: Letter) -> bytes | None:
-    shown = (letter.context or {}).get("case") or {}
+    """What somebody saw when they said it, else the picture of the case."""
+    context = letter.context or {}
+    if seen := context.get("seen"):
+        name = remark_object(case.id, seen, "checked")
+        return b"".join(open_object(house.blobs, key, name).pieces())
+    shown = context.get("case") or {}
     if not shown.get("picture") or letter.kind not in _PICTURED:
         return None
     name = object_name(case.id, shown["version_id"], 0, "picture")

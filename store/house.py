@@ -80,5 +80,10 @@ def scan_object(case_id: str, scan: Scan, what: str) -> str:
     return object_name(case_id, scan.version_id, scan.number, what)
 
 
+def remark_object(case_id: str, remark_id: str, what: str) -> str:
+    """Where the picture of a remark lies: as it was "sent", and as it was "checked"."""
+    return f"{case_prefix(case_id)}remarks/{remark_id}/{what}"
+
+
 def case_prefix(case_id: str) -> str:
     return f"cases/{case_id}/"

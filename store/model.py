@@ -85,6 +85,35 @@ class RemarkKind(StrEnum):
     CHANGES = "changes"  # A reviewer asks for changes.
 
 
+class Reason(StrEnum):
+    """Why a reviewer asks for changes, in the trade's words."""
+
+    MARGIN = "margin"
+    CONTACTS = "contacts"
+    OCCLUSION = "occlusion"
+    CONTOUR = "contour"
+    SHADE = "shade"
+    FIT = "fit"
+    THICKNESS = "thickness"
+    SCAN = "scan"
+
+    @property
+    def label(self) -> str:
+        return _REASONS[self]
+
+
+_REASONS = {
+    Reason.MARGIN: "Margin",
+    Reason.CONTACTS: "Contacts",
+    Reason.OCCLUSION: "Occlusion",
+    Reason.CONTOUR: "Contour",
+    Reason.SHADE: "Shade",
+    Reason.FIT: "Fit",
+    Reason.THICKNESS: "Thickness",
+    Reason.SCAN: "Scan quality",
+}
+
+
 class Suppression(StrEnum):
     STOP = "stop"  # They asked for it.
     COMPLAINT = "complaint"  # They marked a letter as spam.

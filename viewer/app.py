@@ -7,13 +7,15 @@ from aiohttp import web
 
 from store.errors import Gone, NotFound, TryAgain
 from store.house import House
-from viewer import confirm, entry, files, page
+from viewer import confirm, entry, files, page, remarks
 from viewer.headers import add_headers
 from viewer.static_files import send_static
 from viewer.templates import page as render
 from viewer.visit import HOUSE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_VERSION = r"/r/{token}/v/{version:\d{1,4}}"
+_SCAN = _VERSION + r"/scan/{number:\d{1,4}}"
 log = structlog.get_logger()
 
 
@@ -27,13 +29,20 @@ def make_app(house: House) -> web.Application:
             web.get("/r/{token}", entry.show_link),
             web.post("/r/{token}/open", entry.open_link),
             web.post("/r/{token}/seen", page.count_view),
-            web.get("/r/{token}/poster.webp", files.send_poster),
-            web.get("/r/{token}/view/{side:[a-z]{4,5}}.webp", files.send_view),
-            web.get(r"/r/{token}/scan/{number:\d{1,4}}/preview.glb", files.send_preview),
-            web.get(r"/r/{token}/scan/{number:\d{1,4}}/full.glb", files.send_full),
-            web.get(r"/r/{token}/scan/{number:\d{1,4}}/medium.glb", files.send_medium),
-            web.get(r"/r/{token}/scan/{number:\d{1,4}}/photo", files.send_photo),
-            web.get(r"/r/{token}/scan/{number:\d{1,4}}/download", files.send_download),
+            web.get("/r/{token}/remarks", remarks.list_remarks),
+            web.post("/r/{token}/remarks", remarks.take_remark),
+            web.get("/r/{token}/remarks/{id:[a-z2-7]{26}}/picture", files.send_remark_picture),
+            web.post("/r/{token}/marks", remarks.keep_mark),
+            web.post("/r/{token}/marks/{id:[a-z2-7]{26}}/remove", remarks.remove_mark),
+            web.get(f"{_VERSION}/poster.webp", files.send_poster),
+            web.get(f"{_VERSION}/view/{{side:[a-z]{{4,5}}}}.webp", files.send_view),
+            web.get(f"{_SCAN}/preview.glb", files.send_preview),
+            web.get(f"{_SCAN}/medium.glb", files.send_medium),
+            web.get(f"{_SCAN}/full.glb", files.send_full),
+            web.get(f"{_SCAN}/contacts.map", files.send_contacts),
+            web.get(f"{_SCAN}/change.map", files.send_change),
+            web.get(f"{_SCAN}/photo", files.send_photo),
+            web.get(f"{_SCAN}/download", files.send_download),
             web.get("/c/{token}", confirm.show_confirmation),
             web.post("/c/{token}", confirm.take_click),
             web.get("/static/{name}", send_static),

@@ -12,11 +12,12 @@ from aiohttp import web
 
 from store.blobs.sealed import CHUNK, SealedReader
 from store.errors import Gone, NotFound
-from store.house import object_name, open_object
-from store.model import Scan, ScanState
-from store.records import access, audit, cases
+from store.house import MAPS, object_name, open_object, remark_object, scan_object
+from store.model import Scan, ScanState, Version
+from store.records import access, audit, cases, remarks
 from store.tokens import Purpose
 from viewer.page import download_name
+from viewer.remarks import may_read
 from viewer.static_files import accepts
 from viewer.visit import HOUSE, Visit, visit_in_session
 
@@ -25,17 +26,16 @@ from viewer.visit import HOUSE, Visit, visit_in_session
 FOR_GOOD = "private, max-age=604800, immutable"
 _WEBP = {"Content-Type": "image/webp", "Cache-Control": FOR_GOOD}
 ASK_AGAIN_AFTER = 1_000  # ms
+MOST_UNPACKED = 256 << 20  # bytes of a mesh that is sent unpacked
 
 
 async def send_poster(request: web.Request) -> web.StreamResponse:
-    visit = await visit_in_session(request)
-    return await _send(request, visit, 0, "poster", _WEBP)
+    return await _send_picture(request, "poster")
 
 
 async def send_view(request: web.Request) -> web.StreamResponse:
     """One of the six pictures for who cannot turn the scans."""
-    visit = await visit_in_session(request)
-    return await _send(request, visit, 0, f"view-{request.match_info['side']}", _WEBP)
+    return await _send_picture(request, f"view-{request.match_info['side']}")
 
 
 async def send_preview(request: web.Request) -> web.StreamResponse:
@@ -50,28 +50,54 @@ async def send_full(request: web.Request) -> web.StreamResponse:
     return await _send_mesh(request, "full")
 
 
+async def send_contacts(request: web.Request) -> web.StreamResponse:
+    """Distances to the other jaw, a number a vertex of the full mesh (inbound/scans/maps.py)."""
+    return await _send_mesh(request, "map")
+
+
+async def send_change(request: web.Request) -> web.StreamResponse:
+    """Distances to what the scan was in the version before, likewise."""
+    return await _send_mesh(request, "change")
+
+
 async def send_photo(request: web.Request) -> web.StreamResponse:
     visit = await visit_in_session(request)
     scan = await _scan(request, visit)
     if scan.is_surface or not scan.preview_size:
         raise NotFound("There is no such photo in this case.")
-    return await _send(request, visit, scan.number, "preview", _WEBP)
+    return await _send(request, visit, scan_object(visit.holder.case.id, scan, "preview"), _WEBP)
+
+
+async def send_remark_picture(request: web.Request) -> web.StreamResponse:
+    """What somebody saw when they said it; checked by a child before anybody gets it."""
+    visit = await visit_in_session(request)
+    case = visit.holder.case
+    async with request.app[HOUSE].database.read() as connection:
+        remark = await remarks.find(connection, request.match_info["id"])
+        owner = await access.owner_of(connection, case.id)
+    if not remark or remark.case_id != case.id or not may_read(visit, remark, owner.id):
+        raise NotFound("There is no such picture in this case.")
+    headers = {"Content-Type": "image/png", "Cache-Control": FOR_GOOD}
+    return await _send(request, visit, remark_object(case.id, remark.id, "checked"), headers)
 
 
 async def send_download(request: web.Request) -> web.StreamResponse:
     """The lab gets its original byte for byte under its own name, a reviewer the stripped copy."""
     visit = await visit_in_session(request)
+    case = visit.holder.case
+    if not visit.is_owner and not case.downloads:
+        raise NotFound("The lab shows these scans here and gives no files away. Ask it for them.")
     scan = await _scan(request, visit)
-    name = scan.original_name if visit.is_owner else download_name(visit.holder.case, scan)
+    name = scan.original_name if visit.is_owner else download_name(case, scan)
     headers = {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": content_disposition(name),
         "Cache-Control": "no-store",
     }
-    what = "original" if visit.is_owner else "copy"
     if request.method != "HEAD":
         await _record_download(request, visit, scan)
-    return await _send(request, visit, scan.number, what, headers)
+    what = "original" if visit.is_owner else "copy"
+    return await _send(request, visit, scan_object(case.id, scan, what), headers)
 
 
 def content_disposition(name: str) -> str:
@@ -80,28 +106,48 @@ def content_disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
+async def _send_picture(request: web.Request, what: str) -> web.StreamResponse:
+    visit = await visit_in_session(request)
+    version = await _version(request, visit)
+    return await _send(request, visit, object_name(version.case_id, version.id, 0, what), _WEBP)
+
+
 async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
+    """A mesh, or the numbers of its vertices: both are sealed as they travel."""
     visit = await visit_in_session(request)
     scan = await _scan(request, visit)
-    if not scan.is_surface or (what == "medium" and not scan.medium_size):
+    size = {"medium": scan.medium_size, "map": scan.map_size, "change": scan.change_size}
+    if not scan.is_surface or not size.get(what, scan.full_size):
         raise NotFound("There is no such scan in this case.")
     headers = {
-        "Content-Type": "model/gltf-binary",
+        "Content-Type": "application/octet-stream" if what in MAPS else "model/gltf-binary",
         "Cache-Control": FOR_GOOD,
         "Vary": "Accept-Encoding",
     }
-    # Sealed as it travels. What a broken connection left is asked for by ranges of the plain file.
+    name = scan_object(visit.holder.case.id, scan, what)
+    # What a broken connection left is asked for by ranges of the plain file.
     if accepts(request, "br") and "Range" not in request.headers:
         headers["Content-Encoding"] = "br"
-        return await _send(request, visit, scan.number, what, headers)
-    return await _send(request, visit, scan.number, what, headers, opened=_Unpacked)
+        return await _send(request, visit, name, headers)
+    return await _send(request, visit, name, headers, opened=_Unpacked)
+
+
+async def _version(request: web.Request, visit: Visit) -> Version:
+    """The version that an address names, if people see it. Raises NotFound."""
+    number = int(request.match_info["version"])
+    async with request.app[HOUSE].database.read() as connection:
+        shared = await cases.shared_versions(connection, visit.holder.case.id)
+    for version in shared:
+        if version.number == number:
+            return version
+    raise NotFound("There is no such version of this case.")
 
 
 async def _scan(request: web.Request, visit: Visit) -> Scan:
     number = int(request.match_info["number"])
+    version = await _version(request, visit)
     async with request.app[HOUSE].database.read() as connection:
-        version = await cases.latest_version(connection, visit.holder.case.id)
-        scans = await cases.scans_of(connection, version.id) if version else []
+        scans = await cases.scans_of(connection, version.id)
     for scan in scans:
         if scan.number == number and scan.state is ScanState.READY:
             return scan
@@ -112,7 +158,11 @@ class _Unpacked:
     """A mesh without the packing in which it is sealed: for who cannot take that, or wants a range."""
 
     def __init__(self, reader: SealedReader) -> None:
-        self.data: bytes = brotli.decompress(reader.read(0, reader.size))
+        unpacking = brotli.Decompressor()
+        pieces = [unpacking.process(reader.read(0, reader.size), output_buffer_limit=MOST_UNPACKED)]
+        if not unpacking.is_finished():
+            raise NotFound("This scan is too large to be sent in this way.")
+        self.data = b"".join(pieces)
         self.size = len(self.data)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -125,12 +175,11 @@ Reader = SealedReader | _Unpacked
 async def _send(
     request: web.Request,
     visit: Visit,
-    number: int,
-    what: str,
+    name: str,
     headers: dict[str, str],
     opened: Callable[[SealedReader], Reader] | None = None,
 ) -> web.StreamResponse:
-    sealed = await _open(request, visit, number, what)
+    sealed = await _open(request, visit, name)
     run = request.app[HOUSE].object_threads.run
     reader: Reader = await run(opened, sealed) if opened else sealed
     start, end = _range_of(request, reader.size)
@@ -160,13 +209,10 @@ def _break_off(request: web.Request) -> None:
         request.transport.abort()
 
 
-async def _open(request: web.Request, visit: Visit, number: int, what: str) -> SealedReader:
-    house, case = request.app[HOUSE], visit.holder.case
+async def _open(request: web.Request, visit: Visit, name: str) -> SealedReader:
+    house = request.app[HOUSE]
     async with house.database.read() as connection:
-        version = await cases.latest_version(connection, case.id)
-        assert version is not None, "an open case has a version"
-        key = await house.case_key(connection, case.id)
-    name = object_name(case.id, version.id, number, what)
+        key = await house.case_key(connection, visit.holder.case.id)
     return await house.object_threads.run(open_object, house.blobs, key, name)
 
 

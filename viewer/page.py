@@ -4,26 +4,23 @@ import re
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import in_words
-from store.model import Case, Scan, ScanState, Version
-from store.records import access, audit, cases, labs
+from store.model import Case, Mark, PersonKind, Reason, Scan, ScanState, Version
+from store.records import access, audit, cases, labs, marks, remarks
+from viewer.remarks import remarks_for
 from viewer.templates import json_for_script, page
 from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
 
 SIDES = ("front", "left", "right", "back", "upper", "lower")
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
+MOST_VERSIONS = 5  # that the page shows; the newest
 
 
 async def case_page(request: web.Request, visit: Visit) -> web.Response:
-    house = request.app[HOUSE]
-    async with house.database.read() as connection:
-        owner = await labs.member(connection, visit.holder.case.owner_id)
-        version = await cases.latest_version(connection, visit.holder.case.id)
-        assert version is not None, "an open case has a version"
-        scans = await cases.scans_of(connection, version.id)
-    sender = {"name": owner.name, "company": owner.company}
-    shown = case_values(visit, version, scans, sender)
+    async with request.app[HOUSE].database.read() as connection:
+        shown = await _case_values(connection, visit)
     return page("viewer", case=shown, case_json=json_for_script(shown))
 
 
@@ -49,69 +46,97 @@ async def count_view(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-def case_values(
-    visit: Visit, version: Version, scans: list[Scan], sender: dict[str, str]
-) -> dict[str, Any]:
-    """What the page and its script are filled with."""
-    case = visit.holder.case
-    base = f"/r/{visit.token}"
-    mark = _mark(version)
-    views = [
-        {"side": side, "url": f"{base}/view/{side}.webp{mark}"} for side in SIDES if version.picture
-    ]
-    ready = [scan for scan in scans if scan.state is ScanState.READY]
-    others = [scan for scan in ready if not scan.is_surface]
-    return {
-        "id": case.public_id,
-        "title": case.name,
-        "version": version.number,
-        "note": case.note,
-        "expires": in_words(case.expires_at),
-        "sender": sender,
-        "kind": visit.holder.person.kind,
-        "poster": f"{base}/poster.webp{mark}" if version.picture else "",
-        "views": views,
-        "seen": f"{base}/seen",
-        "frame": version.frame or UPRIGHT,
-        "scans": [_scan_values(visit, version, scan) for scan in ready if scan.is_surface],
-        "others": [_other_values(visit, version, scan) for scan in others],
-        "problems": _problems(version, scans) if visit.is_owner else [],
-    }
-
-
 def download_name(case: Case, scan: Scan) -> str:
     """The neutral name of a reviewer's copy, such as "C-1042_upper_1.stl"."""
     plain = re.sub(r"[^A-Za-z0-9-]+", "-", case.short_name).strip("-")
     return f"{plain or case.public_id}_{scan.role}_{scan.number}.{scan.copy_suffix}"
 
 
+async def _case_values(connection: AsyncConnection, visit: Visit) -> dict[str, Any]:
+    """What the page and its script are filled with."""
+    case, person = visit.holder.case, visit.holder.person
+    owner = await labs.member(connection, case.owner_id)
+    shared = (await cases.shared_versions(connection, case.id))[-MOST_VERSIONS:]
+    versions = [
+        _version_values(visit, version, await cases.scans_of(connection, version.id))
+        for version in shared
+    ]
+    newest = shared[-1]
+    verdict = await remarks.verdict_of(connection, person.id, newest.id)
+    kept = await marks.of_person(connection, person.id)
+    base = f"/r/{visit.token}"
+    return {
+        "id": case.public_id,
+        "title": case.name,
+        "version": newest.number,
+        "versions": versions,
+        "note": case.note,
+        "expires": in_words(case.expires_at),
+        "sender": {"name": owner.name, "company": owner.company},
+        "kind": person.kind,
+        "me": person.called,
+        "decides": person.kind is PersonKind.REVIEWER,
+        "verdict": {"kind": verdict.kind, "when": in_words(verdict.at)} if verdict else None,
+        "reasons": [{"key": reason.value, "label": reason.label} for reason in Reason],
+        "remarks": await remarks_for(connection, visit),
+        "marks": [_mark_values(mark, shared) for mark in kept],
+        "seen": f"{base}/seen",
+        "say": f"{base}/remarks",
+        "keep": f"{base}/marks",
+        "handover": "",
+    }
+
+
+def _version_values(visit: Visit, version: Version, scans: list[Scan]) -> dict[str, Any]:
+    base = f"/r/{visit.token}/v/{version.number}"
+    mark = _mark(version)
+    views = [
+        {"side": side, "url": f"{base}/view/{side}.webp{mark}"} for side in SIDES if version.picture
+    ]
+    ready = [scan for scan in scans if scan.state is ScanState.READY]
+    return {
+        "number": version.number,
+        "shared": in_words(version.shared_at or 0),
+        "poster": f"{base}/poster.webp{mark}" if version.picture else "",
+        "views": views,
+        "frame": version.frame or UPRIGHT,
+        "meetings": (version.contacts or {}).get("meetings", []),
+        "scans": [_scan_values(visit, version, scan) for scan in ready if scan.is_surface],
+        "others": [_other_values(visit, version, scan) for scan in ready if not scan.is_surface],
+        "problems": _problems(version, scans) if visit.is_owner else [],
+    }
+
+
 def _scan_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
     report = scan.report or {}
-    place = f"/r/{visit.token}/scan/{scan.number}"
-    mark = _mark(version)
+    place, mark = _place(visit, version, scan), _mark(version)
     return {
         "n": scan.number,
         "role": scan.role,
         "label": scan.label,
+        "home": f"{(scan.home_version or version.id)[:8]}/{scan.home_number or scan.number}",
         "triangles": report.get("triangles", 0),
         "size_mm": [round(side, 1) for side in report.get("size_mm", [])],
         "holes": report.get("holes", 0),
         "components": report.get("components", 1),
         "colours": report.get("colours", False),
+        "unit": scan.unit or report.get("unit") or "",
         "preview": f"{place}/preview.glb{mark}",
         "preview_bytes": scan.preview_size,
         "medium": f"{place}/{'medium' if scan.medium_size else 'full'}.glb{mark}",
         "medium_bytes": scan.medium_size or scan.full_size,
         "full": f"{place}/full.glb{mark}",
         "full_bytes": scan.full_size,
-        **_download_values(visit, scan),
+        "contacts": f"{place}/contacts.map{mark}" if scan.map_size else "",
+        "change": f"{place}/change.map{mark}" if scan.change_size else "",
+        **_download_values(visit, version, scan),
     }
 
 
 def _other_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
     """A photo or a document: no mesh to draw, but to look at or to take home."""
     report = scan.report or {}
-    place = f"/r/{visit.token}/scan/{scan.number}"
+    place = _place(visit, version, scan)
     photo = f"{place}/photo{_mark(version)}" if scan.preview_size else ""
     return {
         "n": scan.number,
@@ -120,17 +145,23 @@ def _other_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
         "width": report.get("width", 0),
         "height": report.get("height", 0),
         "pages": report.get("pages", 0),
-        **_download_values(visit, scan),
+        **_download_values(visit, version, scan),
     }
 
 
+def _place(visit: Visit, version: Version, scan: Scan) -> str:
+    return f"/r/{visit.token}/v/{version.number}/scan/{scan.number}"
+
+
 def _mark(version: Version) -> str:
-    """The version in an address lets a browser keep what is there for good."""
+    """The version's id in an address lets a browser keep what is there for good."""
     return f"?v={version.id[:8]}"
 
 
-def _download_values(visit: Visit, scan: Scan) -> dict[str, Any]:
-    place = {"download": f"/r/{visit.token}/scan/{scan.number}/download"}
+def _download_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
+    if not visit.is_owner and not visit.holder.case.downloads:
+        return {"download": ""}
+    place = {"download": f"{_place(visit, version, scan)}/download"}
     if visit.is_owner:
         return {
             **place,
@@ -144,6 +175,11 @@ def _download_values(visit: Visit, scan: Scan) -> dict[str, Any]:
         "download_bytes": scan.copy_size,
         "sha256": scan.copy_sha256,
     }
+
+
+def _mark_values(mark: Mark, shared: list[Version]) -> dict[str, Any]:
+    number = next((one.number for one in shared if one.id == mark.version_id), 0)
+    return {"id": mark.id, "version": number, **mark.geometry}
 
 
 def _problems(version: Version, scans: list[Scan]) -> list[str]:

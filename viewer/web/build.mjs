@@ -1,9 +1,9 @@
-// Builds the bundle that scanpost commits and serves: ../static/app.<hash>.js and app.<hash>.css,
-// each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
+// Builds the bundle that scanpost commits and serves: ../static/app.<hash>.js and app.<hash>.css, and
+// worker.<hash>.js, which prepares large scans beside the page; each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
 // The same sources and lockfile give the same bytes, so CI can rebuild and compare.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -13,7 +13,7 @@ const target = join(here, "..", "static");
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { app: "src/main.ts", style: "src/app.css" },
+  entryPoints: { app: "src/main.ts", style: "src/app.css", worker: "src/mesh.worker.ts" },
   outdir: target,
   write: false,
   metafile: true,
@@ -28,14 +28,15 @@ const { outputFiles, metafile } = await build({
 
 mkdirSync(target, { recursive: true });
 for (const name of readdirSync(target)) {
-  if (/^app\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
+  if (/^(app|worker)\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
 }
 
 const outputs = {};
 for (const { path, contents } of outputFiles) {
   const extension = path.endsWith(".css") ? "css" : "js";
+  const name = basename(path, `.${extension}`) === "worker" ? "worker" : "app";
   const sha256 = createHash("sha256").update(contents).digest("hex");
-  const file = `app.${sha256.slice(0, 10)}.${extension}`;
+  const file = `${name}.${sha256.slice(0, 10)}.${extension}`;
   const brotli = brotliCompressSync(contents, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
@@ -47,7 +48,7 @@ for (const { path, contents } of outputFiles) {
   writeFileSync(join(target, file), contents);
   writeFileSync(join(target, `${file}.br`), brotli);
   writeFileSync(join(target, `${file}.gz`), gzip);
-  outputs[`app.${extension}`] = { file, sha256 };
+  outputs[`${name}.${extension}`] = { file, sha256 };
   console.log(`${file}  ${contents.length} bytes, brotli ${brotli.length}, gzip ${gzip.length}`);
 }
 

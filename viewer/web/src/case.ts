@@ -7,6 +7,8 @@ export type Detail = "preview" | "medium" | "full";
 
 export interface Scan {
   readonly n: number;
+  /** Names the file behind it, whichever version shows it. */
+  readonly home: string;
   readonly role: string;
   readonly label: string;
   readonly triangles: number;
@@ -17,13 +19,81 @@ export interface Scan {
   readonly medium_bytes: number;
   readonly full: string;
   readonly full_bytes: number;
+  /** Where its distances to the other jaw are, and what has changed since the version before; or nothing. */
+  readonly contacts: string;
+  readonly change: string;
 }
 
-export interface Case {
-  readonly seen: string;
+/** How two scans meet, in mm; their numbers are those of the version. */
+export interface Encounter {
+  readonly one: number;
+  readonly other: number;
+  readonly tightest_mm: number | null;
+  readonly contact_mm2: number;
+  readonly overlap_mm: number;
+  readonly gap_mm: number | null;
+}
+
+export interface Version {
+  readonly number: number;
+  readonly shared: string;
   /** Directions in the scans' own coordinates: from the lower to the upper jaw, and out of the mouth. */
   readonly frame: { readonly up: Vector; readonly front: Vector };
   readonly scans: readonly Scan[];
+  readonly meetings: readonly Encounter[];
+}
+
+export type MarkKind = "distance" | "angle" | "thickness" | "pin";
+
+/** Something measured or pinned, in mm and in the scans' own coordinates. */
+export interface Mark {
+  readonly kind: MarkKind;
+  readonly points: readonly Vector[];
+  /** Mm or degrees; a pin has none. */
+  readonly value: number | null;
+  readonly scan: number | null;
+}
+
+export interface KeptMark extends Mark {
+  readonly id: string;
+  readonly version: number;
+}
+
+export interface SavedView {
+  readonly azimuth: number;
+  readonly polar: number;
+  readonly zoom: number;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+export interface Remark {
+  readonly id: string;
+  readonly kind: "comment" | "approved" | "changes";
+  readonly author: string;
+  readonly mine: boolean;
+  readonly text: string;
+  readonly reasons: readonly string[];
+  readonly marks: readonly Mark[];
+  readonly view: SavedView | null;
+  readonly version: number;
+  readonly when: string;
+  readonly picture: string;
+}
+
+export interface Case {
+  readonly version: number;
+  readonly versions: readonly Version[];
+  readonly decides: boolean;
+  readonly verdict: { readonly kind: "approved" | "changes"; readonly when: string } | null;
+  readonly remarks: readonly Remark[];
+  readonly marks: readonly KeptMark[];
+  readonly seen: string;
+  readonly say: string;
+  readonly keep: string;
+  /** Where a picture that opens the case on a phone is made; nothing where there is none. */
+  readonly handover: string;
 }
 
 export function readCase(): Case {

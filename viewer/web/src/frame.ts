@@ -4,10 +4,10 @@
  */
 
 import { Matrix4, Quaternion, Vector3 } from "three";
-import type { Case } from "./case";
+import type { Version } from "./case";
 
 /** The rotation from the scans' coordinates to the picture's world. */
-export function patientRotation({ up, front }: Case["frame"]): Quaternion {
+export function patientRotation({ up, front }: Version["frame"]): Quaternion {
   const y = new Vector3(...up).normalize();
   const z = new Vector3(...front);
   z.addScaledVector(y, -z.dot(y)).normalize();

@@ -3,29 +3,23 @@
  * (KHR_meshopt_compression), its positions in whole steps that the node turns into millimetres.
  */
 
-import {
-  BufferAttribute,
-  BufferGeometry,
-  ClampToEdgeWrapping,
-  SRGBColorSpace,
-  Texture,
-} from "three";
 import { MeshoptDecoder } from "three/examples/jsm/libs/meshopt_decoder.module.js";
-import { DownloadError } from "./download";
+import type { Triangles } from "./bvh";
 
-export interface Model {
-  readonly geometry: BufferGeometry;
-  readonly texture?: Texture | undefined;
+/** A surface as it comes, before anything was computed of it. */
+export interface Model extends Triangles {
+  /** Four bytes a vertex, linear light. */
+  readonly colours?: Uint8Array | undefined;
+  /** Two numbers a vertex, from the image's upper left corner. */
+  readonly places?: Float32Array | undefined;
+  readonly image?: ImageBitmap | undefined;
 }
 
+/** Throws whatever it stumbles over: the file is none of ours, or damaged. */
 export async function readGlb(bytes: ArrayBuffer): Promise<Model> {
-  try {
-    await MeshoptDecoder.ready;
-    const file = new Glb(bytes);
-    return { geometry: file.geometry(), texture: await file.texture() };
-  } catch {
-    throw new DownloadError("content");
-  }
+  await MeshoptDecoder.ready;
+  const file = new Glb(bytes);
+  return { ...file.surface(), image: await file.image() };
 }
 
 interface Stream {
@@ -64,35 +58,24 @@ class Glb {
     this.body = new Uint8Array(bytes, 20 + head + 8);
   }
 
-  geometry(): BufferGeometry {
+  surface(): Model {
     const { attributes, indices } = this.about.meshes[0].primitives[0];
-    const geometry = new BufferGeometry();
-    geometry.setAttribute("position", new BufferAttribute(this.millimetres(attributes.POSITION!), 3));
-    if (attributes.COLOR_0 !== undefined) {
-      const colours = this.unpacked(attributes.COLOR_0) as Uint8Array;
-      geometry.setAttribute("color", new BufferAttribute(colours, 4, true));
-    }
-    if (attributes.TEXCOORD_0 !== undefined) {
-      const places = this.unpacked(attributes.TEXCOORD_0) as Float32Array;
-      geometry.setAttribute("uv", new BufferAttribute(places, 2));
-    }
-    geometry.setIndex(new BufferAttribute(this.unpacked(indices) as Uint32Array, 1));
-    return geometry;
+    const { POSITION, COLOR_0, TEXCOORD_0 } = attributes;
+    return {
+      positions: this.millimetres(POSITION!),
+      corners: this.unpacked(indices) as Uint32Array,
+      colours: COLOR_0 === undefined ? undefined : (this.unpacked(COLOR_0) as Uint8Array),
+      places: TEXCOORD_0 === undefined ? undefined : (this.unpacked(TEXCOORD_0) as Float32Array),
+    };
   }
 
   /** A picture is decoded here and not fetched from an address of its own: the page's policy has none. */
-  async texture(): Promise<Texture | undefined> {
+  async image(): Promise<ImageBitmap | undefined> {
     const [image] = this.about.images ?? [];
     if (!image) return undefined;
     const { byteOffset, byteLength } = this.about.bufferViews[image.bufferView]!;
     const data = this.body.slice(byteOffset, byteOffset + byteLength);
-    const bitmap = await createImageBitmap(new Blob([data], { type: image.mimeType }));
-    const texture = new Texture(bitmap);
-    texture.flipY = false;
-    texture.colorSpace = SRGBColorSpace;
-    texture.wrapS = texture.wrapT = ClampToEdgeWrapping;
-    texture.needsUpdate = true;
-    return texture;
+    return createImageBitmap(new Blob([data], { type: image.mimeType }));
   }
 
   private millimetres(accessor: number): Float32Array {

@@ -3,7 +3,7 @@
 import { element } from "./case";
 
 /** What the line can be about; where several have something to say, the first speaks. */
-const topics = ["picture", "failure", "parts", "loading", "quality"] as const;
+const topics = ["picture", "failure", "version", "parts", "loading", "quality"] as const;
 type Topic = (typeof topics)[number];
 
 interface Saying {

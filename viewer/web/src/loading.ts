@@ -6,7 +6,7 @@
 
 import type { Detail } from "./case";
 import { DownloadError, type DownloadFailure, download } from "./download";
-import { readSurface } from "./geometry";
+import { readSurface } from "./surfaces";
 import type { Line } from "./line";
 import type { Part, Parts } from "./parts";
 import { list, progress, size, words } from "./words";
@@ -34,6 +34,7 @@ export class Loading {
     const failures = await this.previews(this.parts.all.filter(({ detail }) => detail === "none"));
     this.line.hush("loading");
     const drawn = this.parts.all.some(({ detail }) => detail !== "none");
+    if (!this.parts.all.length) return;
     this.reached(drawn ? "preview" : "failed");
     this.tellFailures(failures);
     if (!drawn || [...failures.values()].some(isFinal)) return;
@@ -43,6 +44,14 @@ export class Loading {
     }
     await this.bringAll("medium");
     if (this.coarse("full").length) this.offerFull();
+  }
+
+  /** Brings one part in full, for what needs all of it. */
+  async bringFull(part: Part): Promise<void> {
+    if (part.detail === "full") return;
+    const failure = await this.bring(part, "full", () => {});
+    if (failure) throw new DownloadError(failure);
+    this.reached("full");
   }
 
   private offerFull(): void {

@@ -1,7 +1,6 @@
 /** How a scan's surface looks: matte, its own colours or its role's, hollows darkened, ghostly when asked. */
 
 import {
-  type BufferGeometry,
   Color,
   DoubleSide,
   MeshBasicMaterial,
@@ -32,24 +31,36 @@ export function scanMaterial(role: string): MeshStandardMaterial {
   return material;
 }
 
-/** Gives a scan the colours that its surface brings: a texture, or one a vertex; else its role's. */
+/** Where a surface has its colours from; from its role where it has none. */
+export interface Colours {
+  readonly texture: Texture | undefined;
+  readonly vertices: boolean;
+  /** They are a map's, to be compared with a legend: hollows do not darken them. */
+  readonly map: boolean;
+}
+
 export function colour(
   material: MeshStandardMaterial,
   role: string,
-  geometry: BufferGeometry,
-  texture?: Texture,
+  { texture, vertices, map }: Colours,
 ): void {
-  const own = texture !== undefined || geometry.hasAttribute("color");
-  material.map?.dispose();
   material.map = texture ?? null;
-  material.vertexColors = !texture && own;
-  material.color.set(own ? 0xffffff : roleColour(role));
+  material.vertexColors = !texture && vertices;
+  material.color.set(texture || vertices ? 0xffffff : roleColour(role));
+  material.defines = map ? { ...material.defines, MAPPED: "" } : without(material.defines, "MAPPED");
   material.needsUpdate = true;
 }
 
+function without(defines: Record<string, unknown> | undefined, name: string): Record<string, unknown> {
+  const { [name]: _, ...others } = defines ?? {};
+  return others;
+}
+
 const darkenHollows = `
+  #ifndef MAPPED
   diffuseColor.rgb *= mix(vec3(1.0), vec3(0.30, 0.25, 0.23), vHollow);
   if (!gl_FrontFacing) diffuseColor.rgb *= 0.8;
+  #endif
 `;
 
 /** Drawn just before a see-through scan, into depth alone, so that only its nearest surface shows. */

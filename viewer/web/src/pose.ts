@@ -4,7 +4,15 @@
  * another.
  */
 
-import { Box3, Euler, MathUtils, type OrthographicCamera, Quaternion, Vector3 } from "three";
+import {
+  Box3,
+  Euler,
+  MathUtils,
+  type OrthographicCamera,
+  type PerspectiveCamera,
+  Quaternion,
+  Vector3,
+} from "three";
 
 /** From the front towards the patient's left, and from straight above downwards, both in radians. */
 export interface Direction {
@@ -103,6 +111,22 @@ export function place(camera: OrthographicCamera, pose: Pose, distance: number):
   camera.zoom = pose.zoom;
   camera.near = 0;
   camera.far = distance * 2;
+  camera.updateProjectionMatrix();
+  camera.updateMatrixWorld();
+}
+
+/** As wide as a head looks at a jaw in a hand, in degrees. */
+const fieldOfView = 26;
+
+/** The same pose with depth: what lies at the target is as large as without. */
+export function placeDeep(camera: PerspectiveCamera, pose: Pose, height: number): void {
+  const half = MathUtils.degToRad(fieldOfView / 2);
+  const distance = height / 2 / pose.zoom / Math.tan(half);
+  camera.fov = fieldOfView;
+  camera.quaternion.copy(orientation(pose));
+  camera.position.set(0, 0, distance).applyQuaternion(camera.quaternion).add(pose.target);
+  camera.near = Math.max(distance / 100, distance - 500);
+  camera.far = distance + 500;
   camera.updateProjectionMatrix();
   camera.updateMatrixWorld();
 }

@@ -10,12 +10,12 @@ const longest = 200;
 export function connectScale(stage: Stage): void {
   const bar = element(".scale-bar");
   const label = element(".scale-length");
-  stage.onFrame(({ camera, subject }) => {
-    if (!subject.surfaces().length) return;
-    const fits = (length: number) => length * camera.zoom >= shortest && length * camera.zoom <= longest;
+  stage.onFrame(({ pixelsPerMillimetre: zoom, subject }) => {
+    if (!subject.points().length) return;
+    const fits = (length: number) => length * zoom >= shortest && length * zoom <= longest;
     const length = lengths.find(fits);
     bar.hidden = length === undefined;
     label.textContent = length === undefined ? "" : `${length} mm`;
-    if (length !== undefined) bar.style.width = `${(length * camera.zoom).toFixed(1)}px`;
+    if (length !== undefined) bar.style.width = `${(length * zoom).toFixed(1)}px`;
   });
 }

@@ -1,6 +1,7 @@
 /**
  * The stage: canvas, light, and a camera that takes poses. It draws only when asked to, and knows nothing
- * of cases.
+ * of cases. Everything that others say to it or ask of it is in the scans' own coordinates, or in pixels
+ * of the picture from its upper left corner.
  */
 
 import {
@@ -8,28 +9,52 @@ import {
   Group,
   HemisphereLight,
   MathUtils,
-  type Mesh,
   OrthographicCamera,
-  Raycaster,
+  PerspectiveCamera,
   Scene,
-  Vector2,
   Vector3,
   WebGLRenderer,
 } from "three";
-import { type Direction, type Pose, between, fitting, moved, place, turned, zoomed } from "./pose";
+import {
+  type Direction,
+  type Pose,
+  between,
+  fitting,
+  moved,
+  orientation,
+  place,
+  placeDeep,
+  turned,
+  zoomed,
+} from "./pose";
+
+export interface Ray {
+  readonly from: Vector3;
+  readonly along: Vector3;
+}
+
+/** A place in the picture, in pixels from its upper left corner. */
+export interface Spot {
+  readonly x: number;
+  readonly y: number;
+}
 
 export interface Subject {
   /** The points that "Fit" must bring into the picture, in the world. */
   points(): Vector3[];
-  /** What a ray can hit. */
-  surfaces(): Mesh[];
-  /** Puts what is seen through into order, before a frame seen from that side. */
-  arrange(towardsViewer: Vector3): void;
+  /** Where a ray meets the nearest visible scan, if it does. */
+  meet(ray: Ray): Vector3 | undefined;
+  /** Puts itself in order before a frame: seen from that side, and lighter while things move. */
+  arrange(towardsViewer: Vector3, moving: boolean): void;
 }
 
 const margin = 1.1;
 const flightMilliseconds = 150;
 const sharpest = 2;
+/** After the last movement, until the picture is drawn in full again. */
+const restAfter = 160;
+/** Milliseconds between two frames of a movement, from which on it is drawn with less detail. */
+const slowFrame = 70;
 /** Millimetres from the target to the camera, and from there on again: more than any scan's size. */
 const distance = 1000;
 
@@ -37,18 +62,28 @@ export class Stage {
   readonly canvas = document.createElement("canvas");
   /** Holds the scans, in their own coordinates; its rotation brings them into the patient's frame. */
   readonly jaws = new Group();
-  readonly camera = new OrthographicCamera();
+  /** With true lengths, or with depth: what is far looks smaller. */
+  deep = false;
 
   /** What is to be seen; the scans put themselves here. */
-  subject: Subject = { points: () => [], surfaces: () => [], arrange: () => {} };
+  subject: Subject = { points: () => [], meet: () => undefined, arrange: () => {} };
 
   private readonly calm = matchMedia("(prefers-reduced-motion: reduce)");
   private readonly renderer: WebGLRenderer;
   private readonly scene = new Scene();
+  private readonly flat = new OrthographicCamera();
+  private readonly eye = new PerspectiveCamera();
+  /** Turns with the camera, and its light with it. */
+  private readonly rig = new Group();
   private readonly sky = new HemisphereLight(0xffffff, 0xcfc8c0, 1.75);
   private readonly frameListeners: ((drawn: Stage) => void)[] = [];
   private nextFrameListeners: (() => void)[] = [];
   private waiting = 0;
+  private movedAt = -Infinity;
+  private drawnAt = -Infinity;
+  private resting: ReturnType<typeof setTimeout> | undefined;
+  /** This device takes too long for all the detail there is to be moved smoothly. */
+  private slow = false;
 
   private pose: Pose = { azimuth: 0, polar: Math.PI / 2, target: new Vector3(), zoom: 1 };
   private flight?: { readonly from: Pose; readonly to: Pose; readonly began: number } | undefined;
@@ -61,10 +96,11 @@ export class Stage {
   /** Throws when the browser has no WebGL. */
   constructor(private readonly holder: HTMLElement) {
     this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: true, alpha: true });
+    this.renderer.localClippingEnabled = true;
     this.canvas.tabIndex = 0;
     this.canvas.addEventListener("webglcontextrestored", () => this.requestFrame());
     this.lightFromAboveLeft();
-    this.scene.add(this.jaws, this.camera, this.sky);
+    this.scene.add(this.jaws, this.rig, this.sky);
     holder.append(this.canvas);
     new ResizeObserver(() => this.resize()).observe(holder);
     this.resize();
@@ -129,6 +165,72 @@ export class Stage {
     this.take(zoomed(goal, zoom, right, down), animate);
   }
 
+  /** Shows the subject with depth, or with true lengths again. */
+  setDepth(deep: boolean): void {
+    this.deep = deep;
+    this.requestFrame();
+  }
+
+  /** Takes a pose that was taken before, such as the one a remark was made in. */
+  stand(pose: Pose, animate = true): void {
+    this.fitted = false;
+    this.anchored = true;
+    this.take(pose, animate);
+  }
+
+  /** Looks along a direction, given in the scans' own coordinates, at a point there. */
+  face(towardsViewer: Vector3, at: Vector3): void {
+    const back = towardsViewer.clone().applyQuaternion(this.jaws.quaternion).normalize();
+    const polar = Math.acos(MathUtils.clamp(back.y, -1, 1));
+    const azimuth = Math.hypot(back.x, back.z) < 1e-6 ? 0 : Math.atan2(back.x, back.z);
+    this.stand({ azimuth, polar, target: this.toWorld(at), zoom: this.goal().zoom });
+  }
+
+  /** The ray under a spot of the picture. */
+  ray({ x, y }: Spot): Ray {
+    this.placeCamera();
+    const { clientWidth, clientHeight } = this.holder;
+    const right = (x / clientWidth) * 2 - 1;
+    const up = 1 - (y / clientHeight) * 2;
+    const from = new Vector3(right, up, -1).unproject(this.camera);
+    const to = new Vector3(right, up, 1).unproject(this.camera);
+    const back = this.jaws.quaternion.clone().invert();
+    return {
+      from: from.applyQuaternion(back),
+      along: to.applyQuaternion(back).sub(from).normalize(),
+    };
+  }
+
+  /** Where a point of the scans stands in the picture; `depth` grows away from the viewer. */
+  spot(point: Vector3): Spot & { readonly depth: number } {
+    const { clientWidth, clientHeight } = this.holder;
+    const seen = this.toWorld(point).project(this.camera);
+    return { x: ((seen.x + 1) / 2) * clientWidth, y: ((1 - seen.y) / 2) * clientHeight, depth: seen.z };
+  }
+
+  /** A point of the scans' own coordinates, in the patient's frame. */
+  toWorld(point: Vector3): Vector3 {
+    return point.clone().applyQuaternion(this.jaws.quaternion);
+  }
+
+  get size(): { readonly width: number; readonly height: number } {
+    return { width: this.holder.clientWidth, height: this.holder.clientHeight };
+  }
+
+  get pixelsPerMillimetre(): number {
+    return this.pose.zoom;
+  }
+
+  /** The picture as it stands, in the pixels of the canvas: drawn anew, since WebGL keeps none. */
+  capture(): HTMLCanvasElement {
+    this.draw(false);
+    const copy = document.createElement("canvas");
+    copy.width = this.canvas.width;
+    copy.height = this.canvas.height;
+    copy.getContext("2d")!.drawImage(this.canvas, 0, 0);
+    return copy;
+  }
+
   /** How the camera stands, or is about to. */
   goal(): Pose {
     return this.flight?.to ?? this.pose;
@@ -136,7 +238,7 @@ export class Stage {
 
   /** The unit vector from the target to the camera, in the scans' own coordinates. */
   viewpoint(): Vector3 {
-    const towards = new Vector3(0, 0, 1).applyQuaternion(this.camera.quaternion);
+    const towards = new Vector3(0, 0, 1).applyQuaternion(orientation(this.pose));
     return towards.applyQuaternion(this.jaws.quaternion.clone().invert());
   }
 
@@ -147,19 +249,41 @@ export class Stage {
       this.flight = undefined;
       this.pose = pose;
     }
+    this.movedAt = performance.now();
     this.requestFrame();
+  }
+
+  private get camera(): OrthographicCamera | PerspectiveCamera {
+    return this.deep ? this.eye : this.flat;
   }
 
   private drawFrame(now: number): void {
     this.waiting = 0;
     this.fly(now);
-    place(this.camera, this.pose, distance);
-    this.sky.position.set(0, 1, 0).applyQuaternion(this.camera.quaternion);
-    this.subject.arrange(new Vector3(0, 0, 1).applyQuaternion(this.camera.quaternion));
-    this.renderer.render(this.scene, this.camera);
+    const moving = now - this.movedAt < restAfter || this.flight !== undefined;
+    const since = now - this.drawnAt;
+    if (moving && since > slowFrame && since < restAfter * 4) this.slow = true;
+    this.drawnAt = now;
+    this.draw(moving && this.slow);
     for (const listener of this.frameListeners) listener(this);
     for (const listener of this.nextFrameListeners.splice(0)) listener();
     if (this.flight) this.requestFrame();
+    clearTimeout(this.resting);
+    if (moving && this.slow) this.resting = setTimeout(() => this.requestFrame(), restAfter);
+  }
+
+  private draw(moving: boolean): void {
+    this.placeCamera();
+    const { quaternion } = this.camera;
+    this.rig.quaternion.copy(quaternion);
+    this.sky.position.set(0, 1, 0).applyQuaternion(quaternion);
+    this.subject.arrange(new Vector3(0, 0, 1).applyQuaternion(quaternion), moving);
+    this.renderer.render(this.scene, this.camera);
+  }
+
+  private placeCamera(): void {
+    place(this.flat, this.pose, distance);
+    placeDeep(this.eye, this.pose, this.holder.clientHeight);
   }
 
   private fly(now: number): void {
@@ -175,10 +299,11 @@ export class Stage {
     if (!width || !height) return;
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, sharpest));
     this.renderer.setSize(width, height);
-    this.camera.left = -width / 2;
-    this.camera.right = width / 2;
-    this.camera.top = height / 2;
-    this.camera.bottom = -height / 2;
+    this.flat.left = -width / 2;
+    this.flat.right = width / 2;
+    this.flat.top = height / 2;
+    this.flat.bottom = -height / 2;
+    this.eye.aspect = width / height;
     this.refit();
   }
 
@@ -189,16 +314,14 @@ export class Stage {
   private anchor(): void {
     if (this.anchored || this.flight) return;
     this.anchored = true;
-    place(this.camera, this.pose, distance);
-    const ray = new Raycaster();
-    ray.setFromCamera(new Vector2(), this.camera);
-    const [hit] = ray.intersectObjects(this.subject.surfaces(), false);
-    if (hit) this.pose = { ...this.pose, target: hit.point };
+    const { width, height } = this.size;
+    const met = this.subject.meet(this.ray({ x: width / 2, y: height / 2 }));
+    if (met) this.pose = { ...this.pose, target: this.toWorld(met) };
   }
 
   private lightFromAboveLeft(): void {
     const head = new DirectionalLight(0xffffff, 2);
     head.position.set(-0.7, 0.7, 1);
-    this.camera.add(head, head.target);
+    this.rig.add(head, head.target);
   }
 }

@@ -1,36 +1,26 @@
 /**
- * From a GLB's bytes to a geometry that can be lit: normals, and how deep each vertex lies in a hollow.
+ * What makes bare triangles look like a scan: normals, and how deep each vertex lies in a hollow.
  * Our GLBs carry neither; both are cheap here and would be most of the bytes on the wire.
- * The work goes in slices, so that a million triangles never hold up a finger for long.
+ * The work goes in slices, so that whoever does it stays ready for a finger.
  */
 
-import { BufferAttribute, type BufferGeometry, type Texture } from "three";
-import { readGlb } from "./glb";
+import type { Triangles } from "./bvh";
 
-export interface Surface {
-  readonly geometry: BufferGeometry;
-  readonly texture?: Texture | undefined;
+export interface Relief {
+  /** Three numbers a vertex, of length 1. */
+  readonly normals: Float32Array;
+  /** 0 on a plain or a ridge, 255 in the deepest fissure. */
+  readonly hollow: Uint8Array;
 }
 
-export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
-  const model = await readGlb(bytes);
-  await addRelief(model.geometry);
-  return model;
-}
-
-const sliceTriangles = 100_000;
-
-async function addRelief(geometry: BufferGeometry): Promise<void> {
-  const positions = geometry.getAttribute("position").array as Float32Array;
-  const corners = geometry.index!.array;
+export async function relief({ positions, corners }: Triangles): Promise<Relief> {
   const normals = new Float32Array(positions.length);
   await overTriangles(corners, (from, to) => addFaceNormals(positions, corners, from, to, normals));
   normalise(normals);
-  geometry.setAttribute("normal", new BufferAttribute(normals, 3));
-
-  const hollow = await hollowness(positions, corners, normals);
-  geometry.setAttribute("hollow", new BufferAttribute(hollow, 1, true));
+  return { normals, hollow: await hollowness(positions, corners, normals) };
 }
+
+const sliceTriangles = 100_000;
 
 /** Sums each triangle's normal, longer for a larger one, into its three corners. */
 function addFaceNormals(

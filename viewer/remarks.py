@@ -1,0 +1,296 @@
+"""What a reviewer decides, and what anybody of a case says or measures on the page.
+
+A remark is a row; its flow (inbound/cases/remarks.py) writes the letters that pass it on. Sending
+the same remark twice, as a page does when it does not know whether it arrived, says it once.
+"""
+
+import math
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.clock import HOUR, in_words
+from store.house import House, SealedObject, remark_object
+from store.measures import NoMark, read_mark, read_marks
+from store.model import PersonKind, Reason, Remark, RemarkKind, Version
+from store.records import access, audit, cases, marks, remarks, verdicts
+from store.records.verdicts import Verdict
+from store.tokens import derived_id, has_shape
+from viewer.posted import NotSaid, Posted, read_posted
+from viewer.templates import page
+from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
+
+MOST_AN_HOUR = 60  # remarks of one person
+_NO_STORE = {"Cache-Control": "no-store"}
+_KINDS = {kind.value: kind for kind in RemarkKind}
+_VIEW_NUMBERS = ("azimuth", "polar", "zoom", "x", "y", "z")
+
+
+class TooLate(NotSaid):
+    """A newer version is there: what was said would be about another one."""
+
+
+async def take_remark(request: web.Request) -> web.Response:
+    """POST /r/<token>/remarks: a comment or a verdict, from the script or from a plain form."""
+    require_same_origin(request)
+    visit = await visit_in_session(request)
+    try:
+        posted = await read_posted(request)
+        said = await _write(request.app[HOUSE], visit, posted)
+    except (NotSaid, NoMark) as refusal:
+        status = 409 if isinstance(refusal, TooLate) else 400
+        return _refused(request, visit, status, str(refusal))
+    request.app[HOUSE].poke()
+    if not _is_script(request):
+        return web.Response(status=303, headers={"Location": f"/r/{visit.token}#said"})
+    return web.json_response({"remark": said}, headers=_NO_STORE)
+
+
+async def list_remarks(request: web.Request) -> web.Response:
+    """GET /r/<token>/remarks: what this person may read by now, and which version is newest."""
+    visit = await visit_in_session(request)
+    async with request.app[HOUSE].database.read() as connection:
+        said = await remarks_for(connection, visit)
+        newest = await cases.latest_version(connection, visit.holder.case.id)
+    value = {"remarks": said, "version": newest.number if newest else 0}
+    return web.json_response(value, headers=_NO_STORE)
+
+
+async def keep_mark(request: web.Request) -> web.Response:
+    """POST /r/<token>/marks: something was measured; it is there still after a reload."""
+    require_same_origin(request)
+    visit = await visit_in_session(request)
+    try:
+        posted = await read_posted(request)
+        mark = read_mark(posted.json("mark"))
+        house = request.app[HOUSE]
+        async with house.database.write() as connection:
+            version = await _version(connection, visit, posted)
+            person, now = visit.holder.person, house.clock.now()
+            mark_id = await marks.add(connection, person.id, version.id, mark, now)
+    except (NotSaid, NoMark) as refusal:
+        return _refused(request, visit, 400, str(refusal))
+    return web.json_response({"id": mark_id, "mark": mark}, headers=_NO_STORE)
+
+
+async def remove_mark(request: web.Request) -> web.Response:
+    """POST /r/<token>/marks/<id>/remove."""
+    require_same_origin(request)
+    visit = await visit_in_session(request)
+    async with request.app[HOUSE].database.write() as connection:
+        await marks.remove(connection, visit.holder.person.id, request.match_info["id"])
+    return web.Response(status=204)
+
+
+async def remarks_for(connection: AsyncConnection, visit: Visit) -> list[dict[str, Any]]:
+    """What a person may read: the owner all, a reviewer the lab's words and their own."""
+    case = visit.holder.case
+    owner = await access.owner_of(connection, case.id)
+    numbers = {one.id: one.number for one in await cases.shared_versions(connection, case.id)}
+    return [
+        _values(visit, remark, numbers.get(remark.version_id or "", 0))
+        for remark in await remarks.of_case(connection, case.id)
+        if may_read(visit, remark, owner.id)
+    ]
+
+
+def may_read(visit: Visit, remark: Remark, owner_id: str) -> bool:
+    return visit.is_owner or remark.person_id in (None, owner_id, visit.holder.person.id)
+
+
+# ---------------------------------------------------------------- writing
+
+
+async def _write(house: House, visit: Visit, posted: Posted) -> dict[str, Any]:
+    """Keeps a remark, once, with its picture; returns it as the page shows it. Raises NotSaid."""
+    kind = _KINDS.get(posted.one("kind"))
+    if kind is None:
+        raise NotSaid("The page sent something that cannot be read. Reload it.")
+    text, reasons = posted.text(), _reasons(posted)
+    pinned = read_marks(posted.json("marks") or [])
+    view = _view(posted.json("view"))
+    _require_words(kind, text, reasons, pinned, posted)
+    case, person = visit.holder.case, visit.holder.person
+    remark_id = derived_id("remark", f"page|{person.id}|{_once(posted, kind, text)}")
+    # The picture first: a remark must never point to one that is not there.
+    await _seal_picture(house, visit, remark_id, posted.picture)
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        version = await _version(connection, visit, posted)
+        known = await remarks.find(connection, remark_id)
+        files: list[str] = []
+        if kind is not RemarkKind.COMMENT and known is None:
+            known = await _said_before(connection, visit, version, kind, text, reasons)
+            files = await verdicts.files_of(connection, version)
+        if known is None:
+            await _require_room(connection, visit, now)
+            await remarks.add(
+                connection,
+                remark_id,
+                case.id,
+                kind,
+                person.called,
+                text,
+                now,
+                person_id=person.id,
+                version_id=version.id,
+                files=files,
+                reasons=reasons,
+                marks=pinned,
+                view=view,
+                picture_size=len(posted.picture),
+                due_at=now,
+            )
+            await _write_trail(connection, visit, version, kind, files, now)
+            known = await remarks.find(connection, remark_id)
+    assert known is not None
+    return _values(visit, known, version.number)
+
+
+def _require_words(
+    kind: RemarkKind, text: str, reasons: list[str], pinned: list[Any], posted: Posted
+) -> None:
+    if kind is RemarkKind.CHANGES and not text and not reasons:
+        raise NotSaid("Say what shall be changed: choose a reason, or write a few words.")
+    if kind is RemarkKind.COMMENT and not (text or pinned or posted.picture):
+        raise NotSaid("Write a few words first.")
+
+
+async def _version(connection: AsyncConnection, visit: Visit, posted: Posted) -> Version:
+    """The version that the page shows. A verdict is about the newest only. Raises NotSaid."""
+    shared = await cases.shared_versions(connection, visit.holder.case.id)
+    wanted = posted.one("version")
+    found = next((one for one in shared if str(one.number) == wanted), None)
+    if found is None:
+        raise NotSaid("This version is not in the case any more. Reload the page.")
+    verdict = posted.one("kind") in (RemarkKind.APPROVED, RemarkKind.CHANGES)
+    if verdict and visit.holder.person.kind is PersonKind.OWNER:
+        raise NotSaid("Only a reviewer decides. Write a comment instead.")
+    if verdict and found.number != shared[-1].number:
+        assert shared[-1].shared_at is not None
+        raise TooLate(
+            f"Nothing was sent: version {shared[-1].number} is here since"
+            f" {in_words(shared[-1].shared_at)}. Look at it and decide about that one."
+        )
+    return found
+
+
+async def _said_before(
+    connection: AsyncConnection,
+    visit: Visit,
+    version: Version,
+    kind: RemarkKind,
+    text: str,
+    reasons: list[str],
+) -> Remark | None:
+    """The verdict, if they have given the very same one already: two taps are one."""
+    person = visit.holder.person
+    verdict = Verdict(kind, text, tuple(reasons))
+    if not await verdicts.was_said(connection, person, version, verdict):
+        return None
+    return await remarks.verdict_of(connection, person.id, version.id)
+
+
+async def _require_room(connection: AsyncConnection, visit: Visit, now: int) -> None:
+    """Raises NotSaid: each remark is a letter to somebody."""
+    case, person = visit.holder.case, visit.holder.person
+    lately = [
+        one
+        for one in await remarks.of_case(connection, case.id)
+        if one.person_id == person.id and one.at > now - HOUR
+    ]
+    if len(lately) >= MOST_AN_HOUR:
+        raise NotSaid("That is a lot for one hour. Your words were not sent; try again later.")
+
+
+async def _write_trail(
+    connection: AsyncConnection,
+    visit: Visit,
+    version: Version,
+    kind: RemarkKind,
+    files: list[str],
+    now: int,
+) -> None:
+    case, person = visit.holder.case, visit.holder.person
+    if kind is not RemarkKind.COMMENT:
+        await verdicts.write_trail(connection, case, person, version, kind, files, now)
+        return
+    await audit.record(
+        connection, now, person.address, "comment", lab_id=case.lab_id, case_id=case.id
+    )
+
+
+async def _seal_picture(house: House, visit: Visit, remark_id: str, picture: bytes) -> None:
+    """As it was sent; the flow lets a child look at it before anybody gets it."""
+    if not picture:
+        return
+    case = visit.holder.case
+    async with house.database.read() as connection:
+        key = await house.case_key(connection, case.id)
+    await house.object_threads.run(
+        _seal, house, key, remark_object(case.id, remark_id, "sent"), picture
+    )
+
+
+def _seal(house: House, key: bytes, name: str, data: bytes) -> None:
+    target = SealedObject(house.blobs, key, name)
+    try:
+        target.write(data)
+        target.commit()
+    finally:
+        target.abort()
+
+
+def _reasons(posted: Posted) -> list[str]:
+    known = {reason.value for reason in Reason}
+    return [one for one in dict.fromkeys(posted.all("reason")) if one in known]
+
+
+def _once(posted: Posted, kind: RemarkKind, text: str) -> str:
+    """What names the occasion: the page makes it up; a plain form is one occasion with its words."""
+    said = posted.one("once")
+    return said if has_shape(said) else f"{kind}|{posted.one('version')}|{text}"
+
+
+def _view(said: Any) -> dict[str, Any] | None:
+    """How the scans were seen: numbers alone are kept."""
+    if not isinstance(said, dict):
+        return None
+    numbers = {name: said.get(name) for name in _VIEW_NUMBERS}
+    good = all(
+        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
+        for one in numbers.values()
+    )
+    return numbers if good else None
+
+
+# ---------------------------------------------------------------- answering
+
+
+def _values(visit: Visit, remark: Remark, version: int) -> dict[str, Any]:
+    return {
+        "id": remark.id,
+        "kind": remark.kind,
+        "author": remark.author,
+        "mine": remark.person_id == visit.holder.person.id,
+        "text": remark.text,
+        "reasons": [Reason(one).label for one in remark.reasons or []],
+        "marks": remark.marks or [],
+        "view": remark.view,
+        "version": version,
+        "at": remark.at,
+        "when": in_words(remark.at),
+        "picture": f"/r/{visit.token}/remarks/{remark.id}/picture" if remark.picture_size else "",
+    }
+
+
+def _refused(request: web.Request, visit: Visit, status: int, sentence: str) -> web.Response:
+    if _is_script(request):
+        return web.json_response({"sentence": sentence}, status=status, headers=_NO_STORE)
+    back = f"/r/{visit.token}"
+    return page("ended", status, heading="Not sent", sentence=sentence, back=back)
+
+
+def _is_script(request: web.Request) -> bool:
+    return "application/json" in request.headers.get("Accept", "")

@@ -1,0 +1,284 @@
+/**
+ * A tree of boxes over a scan's triangles, so that a tap finds its triangle among a million in
+ * microseconds and a plane finds the line that it cuts in ten milliseconds.
+ *
+ * Flat arrays and no library: a worker builds it, the page is handed its memory, and neither copies.
+ * Nodes lie depth first: a node's left child is the next one, its right child is said by the node.
+ */
+
+/** A surface as plain numbers: millimetres, three corners a triangle. */
+export interface Triangles {
+  readonly positions: Float32Array;
+  readonly corners: Uint32Array;
+}
+
+export interface Tree {
+  /** Six numbers a node: its box's lower corner, then its upper one. */
+  readonly boxes: Float32Array;
+  /** Two numbers a node: a leaf's first place in `order` and how many there are; else the right child and 0. */
+  readonly nodes: Uint32Array;
+  /** The triangles, leaf after leaf. */
+  readonly order: Uint32Array;
+}
+
+export interface Hit {
+  readonly distance: number;
+  readonly triangle: number;
+}
+
+type Triple = readonly [number, number, number];
+
+const leafSize = 6;
+const deepest = 64;
+
+export function buildTree({ positions, corners }: Triangles): Tree {
+  const count = corners.length / 3;
+  const order = new Uint32Array(count);
+  for (let i = 0; i < count; i++) order[i] = i;
+  const middles = middlesOf(positions, corners);
+  const boxes: number[] = [];
+  const nodes: number[] = [];
+  // What waits to be split: from, to, and the node whose right child it is (or none).
+  const waiting: [number, number, number, number][] = [[0, count, -1, 0]];
+  while (waiting.length) {
+    const [from, to, parent, depth] = waiting.pop()!;
+    const node = nodes.length / 2;
+    if (parent >= 0) nodes[parent * 2] = node;
+    addBox(boxes, positions, corners, order, from, to);
+    const split = to - from > leafSize && depth < deepest ? divide(middles, order, from, to) : from;
+    if (split <= from || split >= to) {
+      nodes.push(from, to - from);
+      continue;
+    }
+    nodes.push(0, 0);
+    waiting.push([split, to, node, depth + 1], [from, split, -1, depth + 1]);
+  }
+  return { boxes: Float32Array.from(boxes), nodes: Uint32Array.from(nodes), order };
+}
+
+/**
+ * The nearest triangle that a ray meets from either side, farther than `after`.
+ *
+ * `accept` may turn a hit down by its distance, such as one in a half that is cut away.
+ */
+export function cast(
+  { boxes, nodes, order }: Tree,
+  { positions, corners }: Triangles,
+  from: Triple,
+  along: Triple,
+  after = 0,
+  accept: (distance: number) => boolean = () => true,
+): Hit | undefined {
+  const inverse: Triple = [1 / along[0], 1 / along[1], 1 / along[2]];
+  let best = Infinity;
+  let triangle = -1;
+  const stack = [0];
+  while (stack.length) {
+    const node = stack.pop()!;
+    if (!meetsBox(boxes, node * 6, from, inverse, best)) continue;
+    const count = nodes[node * 2 + 1]!;
+    const first = nodes[node * 2]!;
+    if (!count) {
+      stack.push(first, node + 1);
+      continue;
+    }
+    for (let i = first; i < first + count; i++) {
+      const distance = meetsTriangle(positions, corners, order[i]! * 3, from, along);
+      if (distance > after && distance < best && accept(distance)) {
+        best = distance;
+        triangle = order[i]!;
+      }
+    }
+  }
+  return triangle < 0 ? undefined : { distance: best, triangle };
+}
+
+/** The line in which a plane cuts the surface: pairs of points, six numbers a segment. */
+export function cut(
+  { boxes, nodes, order }: Tree,
+  { positions, corners }: Triangles,
+  normal: Triple,
+  constant: number,
+): Float32Array {
+  const found: number[] = [];
+  const side = (corner: number): number => {
+    const at = corners[corner]! * 3;
+    return (
+      normal[0] * positions[at]! + normal[1] * positions[at + 1]! + normal[2] * positions[at + 2]! + constant
+    );
+  };
+  const stack = [0];
+  while (stack.length) {
+    const node = stack.pop()!;
+    if (!straddles(boxes, node * 6, normal, constant)) continue;
+    const count = nodes[node * 2 + 1]!;
+    const first = nodes[node * 2]!;
+    if (!count) {
+      stack.push(first, node + 1);
+      continue;
+    }
+    for (let i = first; i < first + count; i++) {
+      const corner = order[i]! * 3;
+      const sides: Triple = [side(corner), side(corner + 1), side(corner + 2)];
+      addSegment(found, positions, corners, corner, sides);
+    }
+  }
+  return Float32Array.from(found);
+}
+
+function middlesOf(positions: Float32Array, corners: Uint32Array): Float32Array {
+  const middles = new Float32Array(corners.length);
+  for (let i = 0; i < corners.length; i += 3) {
+    const a = corners[i]! * 3;
+    const b = corners[i + 1]! * 3;
+    const c = corners[i + 2]! * 3;
+    for (let axis = 0; axis < 3; axis++) {
+      middles[i + axis] = (positions[a + axis]! + positions[b + axis]! + positions[c + axis]!) / 3;
+    }
+  }
+  return middles;
+}
+
+/** Sorts a run of triangles to both sides of the middle of its longest axis; returns where they part. */
+function divide(middles: Float32Array, order: Uint32Array, from: number, to: number): number {
+  const low = [Infinity, Infinity, Infinity];
+  const high = [-Infinity, -Infinity, -Infinity];
+  for (let i = from; i < to; i++) {
+    const at = order[i]! * 3;
+    for (let axis = 0; axis < 3; axis++) {
+      const value = middles[at + axis]!;
+      if (value < low[axis]!) low[axis] = value;
+      if (value > high[axis]!) high[axis] = value;
+    }
+  }
+  const spans = low.map((value, axis) => high[axis]! - value);
+  const axis = spans.indexOf(Math.max(...spans));
+  const middle = (low[axis]! + high[axis]!) / 2;
+  let left = from;
+  let right = to - 1;
+  while (left <= right) {
+    if (middles[order[left]! * 3 + axis]! < middle) left++;
+    else {
+      const other = order[right]!;
+      order[right--] = order[left]!;
+      order[left] = other;
+    }
+  }
+  return left;
+}
+
+function addBox(
+  boxes: number[],
+  positions: Float32Array,
+  corners: Uint32Array,
+  order: Uint32Array,
+  from: number,
+  to: number,
+): void {
+  let [x0, y0, z0, x1, y1, z1] = [Infinity, Infinity, Infinity, -Infinity, -Infinity, -Infinity];
+  for (let i = from; i < to; i++) {
+    const corner = order[i]! * 3;
+    for (let k = corner; k < corner + 3; k++) {
+      const at = corners[k]! * 3;
+      const x = positions[at]!;
+      const y = positions[at + 1]!;
+      const z = positions[at + 2]!;
+      if (x < x0) x0 = x;
+      if (x > x1) x1 = x;
+      if (y < y0) y0 = y;
+      if (y > y1) y1 = y;
+      if (z < z0) z0 = z;
+      if (z > z1) z1 = z;
+    }
+  }
+  boxes.push(x0, y0, z0, x1, y1, z1);
+}
+
+function meetsBox(
+  boxes: Float32Array,
+  at: number,
+  from: Triple,
+  inverse: Triple,
+  nearest: number,
+): boolean {
+  let enter = 0;
+  let leave = nearest;
+  for (let axis = 0; axis < 3; axis++) {
+    const one = (boxes[at + axis]! - from[axis]!) * inverse[axis]!;
+    const other = (boxes[at + 3 + axis]! - from[axis]!) * inverse[axis]!;
+    // A ray in the plane of a face gives 0 * Infinity: no number, which must not shut it out.
+    if (Number.isNaN(one) || Number.isNaN(other)) continue;
+    enter = Math.max(enter, Math.min(one, other));
+    leave = Math.min(leave, Math.max(one, other));
+  }
+  return enter <= leave;
+}
+
+/** How far along the ray it meets the triangle (Möller and Trumbore 1997), or -1. */
+function meetsTriangle(
+  p: Float32Array,
+  corners: Uint32Array,
+  corner: number,
+  [ox, oy, oz]: Triple,
+  [dx, dy, dz]: Triple,
+): number {
+  const a = corners[corner]! * 3;
+  const b = corners[corner + 1]! * 3;
+  const c = corners[corner + 2]! * 3;
+  const ux = p[b]! - p[a]!;
+  const uy = p[b + 1]! - p[a + 1]!;
+  const uz = p[b + 2]! - p[a + 2]!;
+  const vx = p[c]! - p[a]!;
+  const vy = p[c + 1]! - p[a + 1]!;
+  const vz = p[c + 2]! - p[a + 2]!;
+  const hx = dy * vz - dz * vy;
+  const hy = dz * vx - dx * vz;
+  const hz = dx * vy - dy * vx;
+  const area = ux * hx + uy * hy + uz * hz;
+  if (!area) return -1;
+  const sx = ox - p[a]!;
+  const sy = oy - p[a + 1]!;
+  const sz = oz - p[a + 2]!;
+  const s = (sx * hx + sy * hy + sz * hz) / area;
+  if (s < 0 || s > 1) return -1;
+  const qx = sy * uz - sz * uy;
+  const qy = sz * ux - sx * uz;
+  const qz = sx * uy - sy * ux;
+  const t = (dx * qx + dy * qy + dz * qz) / area;
+  if (t < 0 || s + t > 1) return -1;
+  return (vx * qx + vy * qy + vz * qz) / area;
+}
+
+function straddles(boxes: Float32Array, at: number, normal: Triple, constant: number): boolean {
+  let least = constant;
+  let most = constant;
+  for (let axis = 0; axis < 3; axis++) {
+    const one = normal[axis]! * boxes[at + axis]!;
+    const other = normal[axis]! * boxes[at + 3 + axis]!;
+    least += Math.min(one, other);
+    most += Math.max(one, other);
+  }
+  return least <= 0 && most >= 0;
+}
+
+/** A corner that lies in the plane counts to its upper side: so each cut triangle gives one segment. */
+function addSegment(
+  found: number[],
+  p: Float32Array,
+  corners: Uint32Array,
+  corner: number,
+  sides: Triple,
+): void {
+  const above = sides.map((side) => side >= 0);
+  if (above[0] === above[1] && above[1] === above[2]) return;
+  for (let k = 0; k < 3; k++) {
+    const next = (k + 1) % 3;
+    if (above[k] === above[next]) continue;
+    const one = corners[corner + k]! * 3;
+    const other = corners[corner + next]! * 3;
+    const part = sides[k]! / (sides[k]! - sides[next]!);
+    for (let axis = 0; axis < 3; axis++) {
+      found.push(p[one + axis]! + part * (p[other + axis]! - p[one + axis]!));
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** Says something to the server. What did not arrive is never shown as sent. */
+
+import { words } from "./words";
+
+export type Answer<Value> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly status: number; readonly sentence: string };
+
+export async function post<Value>(url: string, form: FormData): Promise<Answer<Value>> {
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      body: form,
+      credentials: "same-origin",
+      headers: { Accept: "application/json" },
+    });
+    const { status } = response;
+    const isJson = response.headers.get("Content-Type")?.includes("json") ?? false;
+    const value = (isJson ? await response.json() : {}) as Value & { sentence?: string };
+    if (response.ok) return { ok: true, value };
+    return { ok: false, status, sentence: value.sentence ?? refused(status) };
+  } catch {
+    return { ok: false, status: 0, sentence: words.notSent };
+  }
+}
+
+function refused(status: number): string {
+  if (status === 403) return words.locked;
+  if (status === 404 || status === 410) return words.ended;
+  return words.serverTrouble;
+}

@@ -1,0 +1,56 @@
+/** A remark on its way: the words, what was measured, how the scans are seen, and the picture of that. */
+
+import { type Case, type Mark, type Remark, type SavedView } from "./case";
+import { type Answer, post } from "./post";
+import type { Snapshot } from "./snapshot";
+import type { Stage } from "./stage";
+
+export interface Draft {
+  readonly kind: Remark["kind"];
+  readonly version: number;
+  readonly text: string;
+  readonly reasons?: readonly string[];
+  readonly marks: readonly Mark[];
+}
+
+export class Sending {
+  /** The same until a remark has arrived: whoever presses twice says it once. */
+  private once = newName();
+
+  constructor(
+    private readonly shared: Case,
+    private readonly stage: Stage | undefined,
+    private readonly snapshot: Snapshot | undefined,
+  ) {}
+
+  async send(draft: Draft): Promise<Answer<{ remark: Remark }>> {
+    const form = new FormData();
+    form.set("kind", draft.kind);
+    form.set("version", String(draft.version));
+    form.set("text", draft.text);
+    form.set("marks", JSON.stringify(draft.marks));
+    form.set("once", this.once);
+    for (const reason of draft.reasons ?? []) form.append("reason", reason);
+    if (this.stage) form.set("view", JSON.stringify(viewOf(this.stage)));
+    const picture = await this.snapshot?.picture();
+    if (picture) form.set("picture", picture, "seen.png");
+    const answer = await post<{ remark: Remark }>(this.shared.say, form);
+    if (answer.ok) {
+      this.once = newName();
+      this.snapshot?.forget();
+    }
+    return answer;
+  }
+}
+
+function viewOf(stage: Stage): SavedView {
+  const { azimuth, polar, zoom, target } = stage.goal();
+  return { azimuth, polar, zoom, x: target.x, y: target.y, z: target.z };
+}
+
+/** 26 letters of base32, as the server names things. */
+function newName(): string {
+  const letters = "abcdefghijklmnopqrstuvwxyz234567";
+  const numbers = crypto.getRandomValues(new Uint8Array(26));
+  return [...numbers].map((number) => letters[number % 32]).join("");
+}

@@ -1,0 +1,204 @@
+/**
+ * What people say about the case: the list beside the picture, pins on the scans, and the form. A remark
+ * is shown as sent only when the server has it.
+ */
+
+import { Vector3 } from "three";
+import { type Case, type KeptMark, type Mark, type Remark, type Vector, element } from "./case";
+import { button, make } from "./dom";
+import { type Marks, draw, inWords, isHidden } from "./marks";
+import type { Overlay, Pen } from "./overlay";
+import type { Parts } from "./parts";
+import type { Picking } from "./picking";
+import type { Sending } from "./sending";
+import type { Snapshot } from "./snapshot";
+import type { Spot, Stage } from "./stage";
+import type { Tool } from "./tools";
+import { words } from "./words";
+
+export class Talk implements Tool {
+  readonly name = "pin";
+  /** Closes the pin tool: set by whoever shows the tools. */
+  leave: () => void = () => {};
+  private remarks: readonly Remark[];
+  private chosen: Remark | undefined;
+  private pin: Mark | undefined;
+  private readonly text = element<HTMLTextAreaElement>("#say-text");
+  private readonly problem = element(".say-problem");
+  private readonly send = element<HTMLButtonElement>(".say button[type=submit]");
+  private withMarks = true;
+
+  constructor(
+    shared: Case,
+    private readonly stage: Stage,
+    private readonly parts: Parts,
+    private readonly overlay: Overlay,
+    private readonly picking: Picking,
+    private readonly marks: Marks,
+    private readonly snapshot: Snapshot,
+    private readonly sending: Sending,
+  ) {
+    this.remarks = shared.remarks;
+    overlay.add((pen) => this.draw(pen));
+    marks.onChange(() => this.tellWith());
+    element<HTMLFormElement>(".say").addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.say();
+    });
+    this.tell();
+    this.tellWith();
+  }
+
+  start(): readonly Node[] {
+    return [make("p", { class: "card-hint" }, words.pinHint)];
+  }
+
+  stop(): void {}
+
+  /** A pin is dropped, and its words are asked for at once. */
+  tap(spot: Spot): void {
+    const picked = this.picking.at(spot);
+    if (!picked) return;
+    const points = [picked.point.toArray() as unknown as Vector];
+    this.pin = { kind: "pin", points, value: null, scan: picked.part?.scan.n ?? null };
+    this.leave();
+    this.tellWith();
+    this.overlay.refresh();
+    this.text.focus();
+  }
+
+  /** Shows a remark that has just been sent, here or by a verdict. */
+  add(remark: Remark): void {
+    this.remarks = [...this.remarks.filter(({ id }) => id !== remark.id), remark];
+    this.tell();
+  }
+
+  replace(remarks: readonly Remark[]): void {
+    if (JSON.stringify(remarks) === JSON.stringify(this.remarks)) return;
+    this.remarks = remarks;
+    this.tell();
+  }
+
+  /** What goes with the next remark, and is there no more when it has arrived. */
+  attached(): readonly Mark[] {
+    const measured = this.withMarks ? this.marks.all.map(({ kind, points, value, scan }) => ({ kind, points, value, scan })) : [];
+    return this.pin ? [this.pin, ...measured] : measured;
+  }
+
+  sent(remark: Remark): void {
+    if (this.withMarks) for (const mark of [...this.marks.all]) this.marks.remove(mark as KeptMark);
+    this.pin = undefined;
+    this.chosen = remark;
+    this.add(remark);
+    this.tellWith();
+  }
+
+  /** Says again what goes with the comment: a drawing was made. */
+  tellWith(): void {
+    const rows: Node[] = [];
+    if (this.pin) {
+      rows.push(this.extra(words.withPin, () => (this.pin = undefined)));
+    }
+    if (this.snapshot.drawn) {
+      rows.push(this.extra(words.withDrawing, () => this.snapshot.forget()));
+    }
+    const { length } = this.marks.all;
+    if (length) rows.push(this.choice(words.withMeasures(length)));
+    element(".say-with").replaceChildren(...rows);
+    this.overlay.refresh();
+  }
+
+  private extra(label: string, remove: () => void): HTMLElement {
+    const away = button("×", () => (remove(), this.tellWith()), "mark-remove");
+    away.setAttribute("aria-label", words.remove(label));
+    return make("p", { class: "say-extra" }, make("span", {}, label), away);
+  }
+
+  private choice(label: string): HTMLElement {
+    const box = make("input", { type: "checkbox", checked: this.withMarks });
+    box.addEventListener("change", () => (this.withMarks = box.checked));
+    return make("label", { class: "say-extra" }, box, label);
+  }
+
+  private async say(): Promise<void> {
+    this.problem.textContent = "";
+    this.send.disabled = true;
+    const text = this.text.value.trim();
+    const draft = { kind: "comment", version: this.marks.version, text, marks: this.attached() } as const;
+    const answer = await this.sending.send(draft);
+    this.send.disabled = false;
+    if (!answer.ok) {
+      this.problem.textContent = answer.sentence;
+      return;
+    }
+    this.text.value = "";
+    this.sent(answer.value.remark);
+  }
+
+  private tell(): void {
+    const numbers = this.numbers();
+    element(".remarks").replaceChildren(
+      ...this.remarks.map((remark) => this.row(remark, numbers.get(remark))),
+    );
+    element(".no-remarks").hidden = this.remarks.length > 0;
+    this.overlay.refresh();
+  }
+
+  /** Pins are numbered as they came, so that the number in the picture is the one in the list. */
+  private numbers(): Map<Remark, number> {
+    const pinned = this.remarks.filter(({ marks }) => marks.some(({ kind }) => kind === "pin"));
+    return new Map(pinned.map((remark, place) => [remark, place + 1]));
+  }
+
+  private row(remark: Remark, number?: number): HTMLElement {
+    const { author, kind, version, when, reasons, text, marks, view, picture } = remark;
+    const name = make("b", {}, make("bdi", {}, author));
+    const head = make("p", { class: "remark-head" }, name, ` ${words.said[kind](version)} `);
+    head.append(make("time", { class: "quiet" }, when));
+    const measured = marks.filter((mark) => mark.kind !== "pin").map(inWords);
+    const item = make(
+      "li",
+      { class: "remark", "data-kind": kind },
+      head,
+      reasons.length ? make("p", { class: "remark-reasons" }, reasons.join(", ")) : undefined,
+      text ? make("p", { class: "remark-text" }, text) : undefined,
+      measured.length ? make("p", { class: "remark-marks" }, measured.join(", ")) : undefined,
+    );
+    const foot = make("p", { class: "remark-foot" });
+    if (view) {
+      const label = number === undefined ? words.showView : words.showPin(number);
+      foot.append(button(label, () => this.choose(remark), "link"));
+    }
+    if (picture) foot.append(make("a", { href: picture, target: "_blank", rel: "noopener" }, words.asSeen));
+    if (foot.childNodes.length) item.append(foot);
+    return item;
+  }
+
+  private choose(remark: Remark): void {
+    this.chosen = remark;
+    const { view } = remark;
+    if (view) {
+      const target = new Vector3(view.x, view.y, view.z);
+      this.stage.stand({ azimuth: view.azimuth, polar: view.polar, zoom: view.zoom, target });
+    }
+    element(".stage").scrollIntoView({ block: "nearest" });
+    this.overlay.refresh();
+  }
+
+  private draw(pen: Pen): void {
+    for (const [remark, number] of this.numbers()) {
+      if (remark.version !== this.marks.version) continue;
+      const { points } = remark.marks.find(({ kind }) => kind === "pin")!;
+      this.drawPin(pen, points[0]!, String(number), remark === this.chosen);
+    }
+    if (this.pin) this.drawPin(pen, this.pin.points[0]!, "+", true);
+    if (this.chosen?.version === this.marks.version) {
+      for (const mark of this.chosen.marks) draw(pen, this.stage, mark);
+    }
+  }
+
+  private drawPin(pen: Pen, point: Vector, text: string, isChosen: boolean): void {
+    const spot = this.stage.spot(new Vector3(...point));
+    pen.pin(text, spot, isHidden(this.stage, this.parts, point), isChosen);
+  }
+}
