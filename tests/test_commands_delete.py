@@ -75,7 +75,7 @@ async def delete_from_end_to_end(running: Running) -> None:
     case, owners, kims, click = await share_and_ask(running)
     for link in (owners, kims):
         await open_session(running, link)
-        assert await status_of(running, f"{link}/scan/1/download") == 200
+        assert await status_of(running, f"{link}/v/1/scan/1/download") == 200
     stored = await house.object_threads.run(house.blobs.names, case_prefix(case.id))
     assert len(stored) > 6
 

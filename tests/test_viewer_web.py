@@ -107,7 +107,7 @@ async def test_every_kind_of_answer_carries_the_policy_headers(
     cookie = await enter(running, web, link)
     origin = {"Origin": running.url}
     script = BUNDLE["outputs"]["app.js"]["file"]
-    mesh = f"{link}/scan/1/full.glb"
+    mesh = f"{link}/v/1/scan/1/full.glb"
     kinds = [
         ("GET", "/", {}, 200),
         ("GET", "/healthz", {}, 200),
@@ -121,9 +121,9 @@ async def test_every_kind_of_answer_carries_the_policy_headers(
         ("GET", mesh, cookie, 200),
         ("GET", mesh, cookie | {"Range": "bytes=5-9"}, 206),
         ("GET", mesh, cookie | {"Range": "bytes=999999999-"}, 416),
-        ("GET", f"{link}/poster.webp", cookie, 200),
-        ("GET", f"{link}/scan/1/download", cookie, 200),
-        ("GET", f"{link}/scan/9/full.glb", cookie, 404),
+        ("GET", f"{link}/v/1/poster.webp", cookie, 200),
+        ("GET", f"{link}/v/1/scan/1/download", cookie, 200),
+        ("GET", f"{link}/v/1/scan/9/full.glb", cookie, 404),
         ("GET", f"/static/{script}", {}, 200),
         ("GET", "/static/none.js", {}, 404),
         ("GET", "/none", {}, 404),
@@ -173,7 +173,7 @@ async def test_behind_https_cookies_are_bound_to_the_host_and_transport_is_stric
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes)
     assert not [one for one in attributes if one.lower().startswith("domain")]
     cookie = {"Cookie": name}
-    assert await status(web, f"{link}/poster.webp", headers=cookie) == 200
+    assert await status(web, f"{link}/v/1/poster.webp", headers=cookie) == 200
     async with web.post(url, headers={"Origin": settings.base_url}) as answer:
         assert answer.status == 403
 
@@ -213,7 +213,14 @@ async def test_visits_of_robots_change_nothing_and_the_link_still_opens(
 ) -> None:
     owners, link = await share(running)
     before = await database(running)
-    paths = ["", "/open", "/seen", "/poster.webp", "/scan/1/full.glb", "/scan/1/download"]
+    paths = [
+        "",
+        "/open",
+        "/seen",
+        "/v/1/poster.webp",
+        "/v/1/scan/1/full.glb",
+        "/v/1/scan/1/download",
+    ]
     for number in range(20):
         headers = {"User-Agent": ROBOTS[number % len(ROBOTS)]}
         for method in ("GET", "HEAD", "OPTIONS"):
@@ -244,7 +251,7 @@ async def test_unknown_and_dead_links_are_the_same_plain_page(
     token = link.rsplit("/", 1)[1]
     wrong = [NOWHERE, f"/r/{token[:-1]}", f"/r/{token}a", f"/r/{token.upper()}", "/r/%00"]
     for path, expected in [(f"/r/{token}", 410)] + [(path, 404) for path in wrong]:
-        for below in ("", "/poster.webp", "/scan/1/preview.glb", "/scan/1/download"):
+        for below in ("", "/v/1/poster.webp", "/v/1/scan/1/preview.glb", "/v/1/scan/1/download"):
             url = URL(running.url + path + below, encoded=True)
             async with web.get(url, headers=cookie) as page:
                 assert page.status == expected, url
@@ -267,7 +274,7 @@ async def test_a_session_ends_after_8_idle_hours_and_after_7_days(
     running: Running, web: aiohttp.ClientSession, clock
 ) -> None:
     _, link = await share(running)
-    picture = f"{link}/poster.webp"
+    picture = f"{link}/v/1/poster.webp"
     cookie = await enter(running, web, link)
     clock.advance(8 * HOUR - 1)
     assert await status(web, picture, headers=cookie) == 200
@@ -301,7 +308,12 @@ async def test_a_session_opens_no_other_persons_link(
         stolen = {"Cookie": f"{name}={secret}"}
         async with web.get(link, headers=stolen) as answer:
             assert "C-1042" not in await answer.text()
-        for path in ("/poster.webp", "/scan/1/preview.glb", "/scan/1/full.glb", "/scan/1/download"):
+        for path in (
+            "/v/1/poster.webp",
+            "/v/1/scan/1/preview.glb",
+            "/v/1/scan/1/full.glb",
+            "/v/1/scan/1/download",
+        ):
             assert await status(web, link + path, headers=stolen) == 403
             assert await status(web, link + path) == 403
 
@@ -311,7 +323,7 @@ async def test_a_range_gives_exactly_those_bytes_or_is_refused_or_means_the_whol
 ) -> None:
     owners, _ = await share(running)
     cookie = await enter(running, web, owners)
-    url = f"{owners}/scan/1/download"
+    url = f"{owners}/v/1/scan/1/download"
     ranges = {
         "bytes=100-199": (100, 200),
         "bytes=0-0": (0, 1),
@@ -355,7 +367,7 @@ async def test_every_download_is_in_the_trail_also_one_in_parts_and_a_look_at_it
     running: Running, web: aiohttp.ClientSession
 ) -> None:
     _, link = await share(running)
-    url = f"{link}/scan/1/download"
+    url = f"{link}/v/1/scan/1/download"
     cookie = await enter(running, web, link)
 
     async def downloads() -> int:
@@ -408,13 +420,13 @@ async def test_the_owner_gets_the_file_under_the_name_it_came_with(
     for name in HOSTILE_NAMES:
         async with running.house.database.write() as connection:
             await connection.execute(sa.update(scans).values(original_name=name))
-        async with web.get(f"{owners}/scan/1/download", headers=theirs) as answer:
+        async with web.get(f"{owners}/v/1/scan/1/download", headers=theirs) as answer:
             assert answer.status == 200
             assert "X-Evil" not in answer.headers
             header = answer.headers["Content-Disposition"]
             assert header.endswith(f"filename*=UTF-8''{quote(name, safe='')}")
             assert await answer.read() == UPPER
-        async with web.get(f"{link}/scan/1/download", headers=kims) as answer:
+        async with web.get(f"{link}/v/1/scan/1/download", headers=kims) as answer:
             assert 'filename="C-1042_upper_1.stl"' in answer.headers["Content-Disposition"]
         async with web.get(link, headers=kims) as answer:
             assert quote(name) not in await answer.text()
@@ -429,17 +441,18 @@ async def test_pages_are_kept_by_no_cache_and_meshes_for_good_in_this_browser_on
         assert answer.headers["Cache-Control"] == "no-store"
         html = await answer.text()
     case = json.loads(re.search(r'id="case">(.*?)</script>', html)[1])
-    for address in (case["scans"][0]["preview"], case["scans"][0]["full"]):
+    [version] = case["versions"]
+    for address in (version["scans"][0]["preview"], version["scans"][0]["full"]):
         assert "?v=" in address
         async with web.get(running.url + address, headers=cookie) as answer:
             assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
             assert answer.headers["Content-Encoding"] == "br"
             assert brotli.decompress(await answer.read()).startswith(b"glTF")
-    for address in (case["poster"], case["views"][5]["url"]):
+    for address in (version["poster"], version["views"][5]["url"]):
         async with web.get(running.url + address, headers=cookie) as answer:
             assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
             assert (await answer.read())[8:12] == b"WEBP"
-    for path in ("", "/scan/1/download"):
+    for path in ("", "/v/1/scan/1/download"):
         for headers in (cookie, {}):
             async with web.get(link + path, headers=headers) as answer:
                 assert "no-store" in answer.headers["Cache-Control"], path
@@ -450,7 +463,7 @@ async def test_a_mesh_travels_packed_and_its_ranges_are_those_of_the_plain_file(
 ) -> None:
     _, link = await share(running)
     cookie = await enter(running, web, link)
-    mesh = f"{link}/scan/1/full.glb"
+    mesh = f"{link}/v/1/scan/1/full.glb"
     async with web.get(mesh, headers=cookie | {"Accept-Encoding": "gzip, br"}) as answer:
         assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == (
             "br",
@@ -572,7 +585,7 @@ class SlowDownload:
         address = ("127.0.0.1", running.server.web_port)
         await asyncio.get_running_loop().sock_connect(connection, address)
         self.reader, self.writer = await asyncio.open_connection(sock=connection, limit=64 * 1024)
-        path = f"{link.removeprefix(running.url)}/scan/1/download"
+        path = f"{link.removeprefix(running.url)}/v/1/scan/1/download"
         request = f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookie['Cookie']}\r\n\r\n"
         self.writer.write(request.encode())
         self.head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
@@ -612,7 +625,7 @@ async def test_revoke_cuts_a_running_download_short(
     received = await cut.finish()
     assert len(received) < cut.promised // 2
     assert not received.strip(b"\0")
-    assert await status(web, f"{link}/scan/1/download", headers=cookie) == 410
+    assert await status(web, f"{link}/v/1/scan/1/download", headers=cookie) == 410
 
 
 async def test_a_download_whose_object_is_destroyed_breaks_and_carries_no_other_answer(

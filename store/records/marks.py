@@ -19,8 +19,9 @@ async def add(
     now: int,
 ) -> str | None:
     """Keeps a mark as `measures.read_mark` gives it; returns its id, None where there are too many."""
-    own = sa.select(sa.func.count()).select_from(marks).where(marks.c.person_id == person_id)
-    if (await connection.execute(own)).scalar_one() >= MOST_MARKS:
+    own = sa.select(sa.func.count(), sa.func.max(marks.c.created_at))
+    count, last = (await connection.execute(own.where(marks.c.person_id == person_id))).one()
+    if count >= MOST_MARKS:
         return None
     mark_id = new_id()
     await connection.execute(
@@ -30,7 +31,7 @@ async def add(
             version_id=version_id,
             kind=mark["kind"],
             geometry=mark,
-            created_at=now,
+            created_at=max(now, (last or 0) + 1),  # two of a millisecond keep their order
         )
     )
     return mark_id
@@ -39,7 +40,7 @@ async def add(
 async def of_person(connection: AsyncConnection, person_id: str) -> list[Mark]:
     """Oldest first."""
     question = sa.select(marks).where(marks.c.person_id == person_id)
-    rows = (await connection.execute(question.order_by(marks.c.created_at, marks.c.id))).mappings()
+    rows = (await connection.execute(question.order_by(marks.c.created_at))).mappings()
     return [Mark.of({**row, "kind": MarkKind(row["kind"])}) for row in rows]
 
 

@@ -147,11 +147,11 @@ async def test_a_photo_goes_upright_and_without_its_place(running: Running) -> N
         async with web.post(link + "/open", headers={"Origin": running.url}) as entered:
             html = await entered.text()
         assert "Photos and documents" in html
-        place = re.search(r'src="(/r/[^"]*/scan/1/photo[^"]*)"', html)[1]
+        place = re.search(r'src="(/r/[^"]*/v/1/scan/1/photo[^"]*)"', html)[1]
         async with web.get(running.url + place) as shown:
             assert shown.status == 200
             assert shown.headers["Content-Type"] == "image/webp"
-        async with web.get(link + "/scan/1/download") as download:
+        async with web.get(link + "/v/1/scan/1/download") as download:
             assert "C-1060_photo_1.jpg" in download.headers["Content-Disposition"]
 
 

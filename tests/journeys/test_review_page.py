@@ -147,7 +147,7 @@ async def fully_drawn(page: Page) -> None:
 
 
 async def picture(page: Page) -> np.ndarray:
-    png = await page.locator(".stage canvas").screenshot()
+    png = await page.locator(".stage [role=application]").screenshot()
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
@@ -179,7 +179,7 @@ async def until_picture(page: Page, met: Callable[[np.ndarray], bool], what: str
 
 
 async def viewpoint(page: Page) -> np.ndarray:
-    said = await page.get_attribute(".stage canvas", "data-view")
+    said = await page.get_attribute(".stage [role=application]", "data-view")
     return np.array([float(number) for number in str(said).split(",")])
 
 
@@ -272,16 +272,21 @@ async def test_a_view_counts_once_and_only_when_a_person_has_seen_a_scan(
     assert await shared.views() == 0
     async with page.expect_response("**/seen") as seen:
         let_go.set()
+        await page.wait_for_selector("html[data-state=full]", state="attached")
+        assert await shared.views() == 0, "drawn, but nobody has moved a hand yet"
+        await page.mouse.move(300, 300)
     assert (await seen.value).status == 204
     assert await shared.views() == 1
 
     async with page.expect_response("**/seen"):
         await page.reload()
+        await page.mouse.move(310, 300)
     assert await shared.views() == 1
     owner = await context.new_page()
     await owner.goto(shared.owners)
     async with owner.expect_response("**/seen") as seen:
         await owner.click("button[type=submit]")
+        await owner.mouse.move(300, 300)
     assert (await seen.value).status == 204
     assert await shared.views() == 1
     await robot.close()
@@ -337,7 +342,7 @@ async def test_standard_views_follow_the_jaws_however_the_scanner_placed_them(
     page = await enter(context, shared.reviewers)
     await fully_drawn(page)
     case = json.loads(await page.locator("#case").text_content())
-    up, front = (np.array(case["frame"][name]) for name in ("up", "front"))
+    up, front = (np.array(case["versions"][-1]["frame"][name]) for name in ("up", "front"))
     frame = np.array([-np.cross(up, front), front, up])  # what x, y, z are of unturned jaws
     real = TURN if turned else np.eye(3)
     assert degrees(up, real @ [0, 0, 1]) < 5
@@ -346,7 +351,7 @@ async def test_standard_views_follow_the_jaws_however_the_scanner_placed_them(
     for name, direction in reversed(VIEWS.items()):
         await page.click(f"[data-view={name}]")
         await until_looking(page, np.array(direction) @ frame, within=0.5)
-        pressed = await page.locator(".tool[aria-pressed=true]").all_inner_texts()
+        pressed = await page.locator("[data-view][aria-pressed=true]").all_inner_texts()
         assert [text.lower() for text in pressed] == [name]
 
     await context.close()
@@ -360,9 +365,9 @@ async def test_the_keyboard_alone_reaches_everything_and_does_what_the_tools_do(
     page = await enter(context, shared.reviewers)
     await fully_drawn(page)
     case = json.loads(await page.locator("#case").text_content())
-    up, front = (np.array(case["frame"][name]) for name in ("up", "front"))
+    up, front = (np.array(case["versions"][-1]["frame"][name]) for name in ("up", "front"))
     frame = np.array([-np.cross(up, front), front, up])
-    await page.locator(".stage canvas").focus()
+    await page.locator(".stage [role=application]").focus()
     for number, direction in enumerate(VIEWS.values(), 1):
         await page.keyboard.press(str(number))
         await until_looking(page, np.array(direction) @ frame, within=0.5)
@@ -403,7 +408,7 @@ async def test_fingers_turn_the_picture_and_leave_the_page_where_it_is(
     async def page_at() -> list[float]:
         return await page.evaluate("[scrollX, scrollY, visualViewport.scale]")
 
-    box = await page.locator(".stage canvas").bounding_box()
+    box = await page.locator(".stage [role=application]").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     before = await viewpoint(page)
     await touch("touchStart", (x, y))
@@ -436,7 +441,7 @@ async def test_fingers_turn_the_picture_and_leave_the_page_where_it_is(
         await page.set_viewport_size({"width": width, "height": 740})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
     await page.set_viewport_size({"width": 360, "height": 740})
-    rows = await page.locator(".tool").evaluate_all("all => all.map(t => t.offsetTop)")
+    rows = await page.locator(".tool:visible").evaluate_all("all => all.map(t => t.offsetTop)")
     assert len(set(rows)) == 1, "all tools stand in one row"
     await context.close()
 
@@ -581,7 +586,7 @@ async def test_an_idle_session_and_revoke_are_told_on_the_open_page_and_end_its_
     ended = page.locator(".line-note", has_text="The link has ended.")
     await ended.wait_for()
     assert answers == [410], "what has ended is not asked for again"
-    assert await page.locator(".stage canvas").is_visible(), "what is seen stays"
+    assert await page.locator(".stage [role=application]").is_visible(), "what is seen stays"
 
     await page.locator(".part summary").first.click()
     async with page.expect_navigation() as answer:
@@ -631,7 +636,9 @@ async def test_hostile_words_are_shown_as_words(running: Running, chromium: Brow
         assert await page.locator(".part-name").first.inner_text() == f"Jaw {script}{image}"
         assert await page.evaluate("window.hacked") is None
         assert await page.evaluate("violations") == []
-        assert await page.locator("img").count() == 7, "the poster and six sides"
+        assert await page.locator("img").count() == 8, (
+            "the poster, six sides and the sheet of paper"
+        )
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= DESKTOP["viewport"]["width"]
     assert watch.complaints == []
@@ -639,8 +646,8 @@ async def test_hostile_words_are_shown_as_words(running: Running, chromium: Brow
 
 
 REACHABLE = """
-() => [...document.querySelectorAll("a[href], button, input, summary, canvas")]
-  .filter((e) => e.checkVisibility({visibilityProperty: true}))
+() => [...document.querySelectorAll("a[href], button, input, textarea, summary, [tabindex='0']")]
+  .filter((e) => e.type !== "hidden" && e.checkVisibility({visibilityProperty: true}))
   .map((e, number) => { e.dataset.stop = number; return number; })
 """
 FOCUSED = """
@@ -659,7 +666,9 @@ async def tab_through(page: Page) -> None:
     """Every control is reached, shows that it has the focus, and lets it go."""
     await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     expected = await page.evaluate(REACHABLE)
-    assert len(expected) == 7 + 1 + 3 * 4
+    tools = await page.locator(".tool:visible").count()
+    assert tools == 18
+    assert len(expected) == tools + 1 + 3 * 4 + 2 + 2, "the picture, three scans, comment, decision"
     reached = set()
     for _ in expected:
         await page.keyboard.press("Tab")

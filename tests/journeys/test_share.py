@@ -97,7 +97,7 @@ async def test_downloads_are_a_stripped_copy_for_the_reviewer_and_the_original_f
     reviewers = link_of(await running.inbox.letter("share"))
     owners = link_of(await running.inbox.letter("answer"))
     await open_link(running, reviewers)
-    async with running.browser.get(f"{reviewers}/scan/1/download") as response:
+    async with running.browser.get(f"{reviewers}/v/1/scan/1/download") as response:
         copy = await response.read()
         disposition = response.headers["Content-Disposition"]
     assert copy[:80] == bytes(80)
@@ -107,11 +107,11 @@ async def test_downloads_are_a_stripped_copy_for_the_reviewer_and_the_original_f
     assert hashlib.sha256(copy).hexdigest() in page
     assert "smith" not in page.lower()
     await open_link(running, owners)
-    async with running.browser.get(f"{owners}/scan/1/download") as response:
+    async with running.browser.get(f"{owners}/v/1/scan/1/download") as response:
         assert await response.read() == original
         assert 'filename="smith_upper.stl"' in response.headers["Content-Disposition"]
     headers = {"Range": "bytes=100-199"}
-    async with running.browser.get(f"{owners}/scan/1/download", headers=headers) as response:
+    async with running.browser.get(f"{owners}/v/1/scan/1/download", headers=headers) as response:
         assert response.status == 206
         assert await response.read() == original[100:200]
 
@@ -206,7 +206,7 @@ async def test_revoke_kills_the_link_at_once_and_resend_sends_a_new_one(running:
     transcript = await running.inbox.letter("transcript")
     assert "The link of kim@clinic.example to C-1042 is dead." in text_of(transcript)
     assert "RESEND" in text_of(transcript)
-    for path in ("", "/scan/1/full.glb", "/poster.webp"):
+    for path in ("", "/v/1/scan/1/full.glb", "/v/1/poster.webp"):
         async with running.browser.get(link + path) as response:
             assert response.status == 410
     await running.postman.send(reply(answer, f"RESEND {KIM}"))

@@ -44,11 +44,11 @@ async def test_scans_go_through_the_bucket_to_the_reviewer_and_leave_nothing_in_
     assert [key.rpartition("/")[2] for key in seaweed.below(blobs_url)] == OBJECTS
     assert not (running.house.settings.data_dir / "objects").exists()
     await open_link(running, reviewers)
-    assert (await fetch(running, f"{reviewers}/scan/1/full.glb")).startswith(b"glTF")
-    part = await fetch(running, f"{reviewers}/scan/2/preview.glb", Range="bytes=0-3")
+    assert (await fetch(running, f"{reviewers}/v/1/scan/1/full.glb")).startswith(b"glTF")
+    part = await fetch(running, f"{reviewers}/v/1/scan/2/preview.glb", Range="bytes=0-3")
     assert part == b"glTF"
     await open_link(running, owners)
-    original = await fetch(running, f"{owners}/scan/2/download")
+    original = await fetch(running, f"{owners}/v/1/scan/2/download")
     assert original == FILES["C-1042-LowerJaw.stl"]
     clock.time = (await running.only_case()).expires_at
     running.house.poke()
@@ -68,7 +68,7 @@ async def test_mail_is_taken_while_the_bucket_is_away_and_answered_when_it_is_ba
     link = link_of(await running.inbox.letter("share"))
     assert [key.rpartition("/")[2] for key in seaweed.below(blobs_url)] == OBJECTS
     await open_link(running, link)
-    assert (await fetch(running, f"{link}/scan/1/full.glb")).startswith(b"glTF")
+    assert (await fetch(running, f"{link}/v/1/scan/1/full.glb")).startswith(b"glTF")
 
 
 async def test_a_server_does_not_start_with_a_bucket_that_is_not_there(

@@ -71,6 +71,8 @@ export class Heat implements Tool {
     const value = met && this.valueAt(met.part, met.triangle, met.point);
     this.reading =
       met && value !== undefined ? { at: met.point, text: words.heat[this.name](signed(value)) } : undefined;
+    // For who reads the page otherwise than by eye.
+    element(".stage").dataset.reading = this.reading?.text ?? "";
     this.overlay.refresh();
   }
 

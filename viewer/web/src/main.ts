@@ -81,7 +81,8 @@ function beginWithoutPicture(shared: Case, line: Line): void {
     attached: () => [],
     sent: () => location.reload(),
   });
-  void tellSeen(shared.seen);
+  // A case of photos and documents has been seen when its page is; scans, when they are drawn.
+  if (!scans) void tellSeen(shared.seen);
 }
 
 function openStage(): Stage | undefined {

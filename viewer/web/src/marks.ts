@@ -50,7 +50,7 @@ export class Marks {
     const form = new FormData();
     form.set("version", String(this.version));
     form.set("mark", JSON.stringify(mark));
-    const answer = await post<{ id: string | null; mark: Mark }>(this.shared.keep, form);
+    const answer = await post<{ id: string | null; mark: Mark }>(this.shared.keep, form, true);
     if (!answer.ok || !answer.value.id) return;
     const place = this.kept.indexOf(shown);
     if (place >= 0) this.kept[place] = { ...shown, ...answer.value.mark, id: answer.value.id };
@@ -59,7 +59,7 @@ export class Marks {
 
   remove(mark: KeptMark): void {
     this.kept = this.kept.filter((one) => one !== mark);
-    if (mark.id) void post(`${this.shared.keep}/${mark.id}/remove`, new FormData());
+    if (mark.id) void post(`${this.shared.keep}/${mark.id}/remove`, new FormData(), true);
     this.changed();
   }
 

@@ -6,11 +6,16 @@ export type Answer<Value> =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly status: number; readonly sentence: string };
 
-export async function post<Value>(url: string, form: FormData): Promise<Answer<Value>> {
+/**
+ * `small` is for what is said in passing: it arrives even if the page is left at once, but only up to
+ * 64 kB (Fetch, 4.6).
+ */
+export async function post<Value>(url: string, form: FormData, small = false): Promise<Answer<Value>> {
   try {
     const response = await fetch(url, {
       method: "POST",
       body: form,
+      keepalive: small,
       credentials: "same-origin",
       headers: { Accept: "application/json" },
     });

@@ -18,8 +18,9 @@ import { type Relief, relief } from "./relief";
 
 type Triple = readonly [number, number, number];
 
-/** More bytes than a first look ever has. */
-const smallBytes = 2_000_000;
+/** What is made here at once: as much as a first look has, in bytes and in triangles. */
+const smallBytes = 300_000;
+const smallTriangles = 60_000;
 
 export class Surface implements Triangles {
   readonly geometry = new BufferGeometry();
@@ -54,7 +55,7 @@ export class Surface implements Triangles {
 
   /** Whether taps and cuts can be answered without a wait. */
   get ready(): boolean {
-    return this.tree !== undefined;
+    return this.tree !== undefined || this.triangles <= smallTriangles;
   }
 
   take(tree: Tree): void {
