@@ -78,9 +78,9 @@ def _point(said: Any) -> Point:
         raise NoMark("A mark has a point that is none. Set it again.")
     if any(isinstance(one, bool) or not isinstance(one, int | float) for one in said):
         raise NoMark("A mark has a point that is none. Set it again.")
-    x, y, z = (float(one) for one in said)
-    if not all(abs(one) <= _FARTHEST for one in (x, y, z)):  # false for what is no number, too
+    if not all(abs(one) <= _FARTHEST for one in said):  # false for what is no number, too
         raise NoMark("A mark lies outside of every scan. Set it again.")
+    x, y, z = (float(one) for one in said)
     return round(x, 4), round(y, 4), round(z, 4)
 
 
