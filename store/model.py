@@ -134,6 +134,8 @@ class PersonKind(StrEnum):
 # What a reviewer gets of a lab without having written: not after REVOKE, nor against their will.
 UNASKED_LETTERS = frozenset({"share", "remark"})
 LONGEST_SUBJECT = 200
+# From where a case is drawn for those who cannot turn it; the order in which a child writes them.
+SIDES = ("front", "left", "right", "back", "upper", "lower")
 LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.HELD, CaseState.OPEN})
 
 

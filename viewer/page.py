@@ -6,12 +6,11 @@ from typing import Any
 from aiohttp import web
 
 from store.clock import in_words
-from store.model import Case, Scan, ScanState, Version
+from store.model import SIDES, Case, Scan, ScanState, Version
 from store.records import access, audit, cases, labs
 from viewer.templates import json_for_script, page
 from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
 
-SIDES = ("front", "left", "right", "back", "upper", "lower")
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
 
 
