@@ -24,8 +24,9 @@ in the rows.
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases.again import SHAREABLE, SHAREABLE_IF_ADDRESSED, fingerprint_in
+from inbound.cases.again import fingerprint_in
 from inbound.cases.announce import announce
+from inbound.cases.kinds import SHAREABLE, SHAREABLE_IF_ADDRESSED
 from inbound.cases.letters import reply_letter
 from inbound.cases.opening import case_id_of, open_case
 from inbound.cases.prepare import draw_picture, prepare_scans, relate_scans

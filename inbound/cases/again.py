@@ -7,22 +7,14 @@ same scans for the same people is found when its case is announced.)
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from inbound.cases.unpack import PACKED
+from inbound.cases.kinds import PACKED, SCANS
 from inbound.mail.attachments import Attachment
 from inbound.mail.opened import OpenedMail
-from inbound.scans.read import READABLE
-from inbound.scans.sniff import Format
 from store.errors import NotFound, Refusal
 from store.house import House
 from store.records import mails
 
-SCANS = READABLE  # surfaces
-PHOTOS = frozenset({Format.JPEG, Format.PNG, Format.WEBP})
-BESIDE = frozenset({Format.MTL}) | PHOTOS  # what a surface may be made of, too
-KEPT = SCANS | BESIDE | {Format.PDF, Format.DICOM}
 DAMAGED = ""  # in the place of a digest: equal to no other, and never noted
-SHAREABLE = SCANS | PACKED | {Format.DICOM}  # what makes a mail a share
-SHAREABLE_IF_ADDRESSED = PHOTOS | {Format.PDF}  # only where its subject says to whom
 
 
 async def fingerprint_in(house: House, case_id: str, files: Sequence[Attachment]) -> str:

@@ -9,28 +9,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from inbound.cases.again import PHOTOS, SCANS
+from inbound.cases.kinds import PHOTOS, SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import plain, seal_result
 from inbound.cases.units import MM_PER_UNIT
 from inbound.scans.beside import alike, base_name, folder_of
 from inbound.scans.child import Children, Memory
-from inbound.scans.jobs import SIDES
 from inbound.scans.levels import PREVIEW
 from inbound.scans.relate import MEETING
 from inbound.scans.roles import Role, role_from_name
 from inbound.scans.sniff import Format
 from store.errors import ChildLost, ScanRefused
 from store.house import House, object_name
-from store.model import Case, Scan, ScanState, Version
+from store.model import SIDES, Case, Scan, ScanState, Version
 from store.records import cases, mails
 from store.sweep import TRIES
 from store.tokens import derived_id
 
-MOST_BESIDE, LONGEST_MATERIAL = (
-    60,
-    1 << 20,
-)  # files that a surface may be made of; bytes of a material
+# Files that a surface may be made of; bytes of a material.
+MOST_BESIDE, LONGEST_MATERIAL = 60, 1 << 20
 MOST_DRAWN = 12  # scans in the letter's picture
 PICTURES = ("picture", "poster", *(f"view-{side}" for side in SIDES))
 MOST_MET, MOST_TRIANGLES = 8, 6_000_000  # of scans whose distances are measured

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from inbound.cases.again import DAMAGED, KEPT, PHOTOS, SCANS
+from inbound.cases.again import DAMAGED
+from inbound.cases.kinds import KEPT, PACKED, PHOTOS, SCANS
 from inbound.cases.opening import case_id_of
 from inbound.cases.sealing import seal
-from inbound.cases.unpack import PACKED, Unpacker
+from inbound.cases.unpack import Unpacker
 from inbound.mail.attachments import Attachment
 from inbound.mail.names import distinct
 from inbound.mail.opened import OpenedMail
