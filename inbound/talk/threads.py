@@ -9,7 +9,7 @@ import re
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.mail.skeleton import Contents
-from store.model import Case, Mail
+from store.model import Case, Letter, Mail
 from store.records import access, cases, labs, outbox
 
 _MOST = 20  # Message-IDs that are looked at
@@ -25,14 +25,19 @@ async def case_answered(connection: AsyncConnection, mail: Mail, contents: Conte
     return case if case and await _is_theirs(connection, mail, case) else None
 
 
-async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Case | None:
+async def letter_answered(connection: AsyncConnection, contents: Contents) -> Letter | None:
     """What it answers counts before what that one answered: a thread may have touched other cases."""
     for name in ("in-reply-to", "references"):
         ids = _MESSAGE_ID.findall(contents.header(name)[:8_000])
         letter = await outbox.by_message_ids(connection, ids[:1] + ids[1:][-_MOST:])
         if letter is not None:
-            return await cases.case(connection, letter.case_id) if letter.case_id else None
+            return letter
     return None
+
+
+async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Case | None:
+    letter = await letter_answered(connection, contents)
+    return await cases.case(connection, letter.case_id) if letter and letter.case_id else None
 
 
 async def _case_in_subject(connection: AsyncConnection, contents: Contents) -> Case | None:
