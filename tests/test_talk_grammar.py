@@ -782,6 +782,12 @@ def test_what_only_looks_like_a_version_is_asked_back(line: str) -> None:
     assert nearly(line, REVIEWER) == "APPROVE"
 
 
+def test_stop_may_name_its_case_and_nothing_else() -> None:
+    assert order("STOP #7F3KQ2", REVIEWER).cases == ["#7F3KQ2"]
+    assert verb("STOP 14", REVIEWER) is None
+    assert verb("STOP #7F3KQ2 now", REVIEWER) is None
+
+
 def test_text_and_html_that_name_two_versions_are_not_the_same_order() -> None:
     one, other = (read_reply(text, REVIEWER) for text in ("APPROVE v1", "APPROVE v2"))
     assert not same_order(one, other)

@@ -235,6 +235,19 @@ async def test_without_tokens_a_reviewer_is_heard_in_their_own_cases_only(
     assert await talkers.comments() == before
 
 
+async def test_without_tokens_the_buttons_of_a_letter_name_their_case(talkers: Talkers) -> None:
+    house, case = talkers.house, talkers.thread.case
+    house.settings = house.settings.model_copy(update={"plus_addressing": "off"})
+    line = f"APPROVE #{case.public_id} v1"
+    (letter,) = await talkers.write(line, KIM, to=SHARE, subject=line)
+    assert "C-1042 has no version to judge yet" in said(letter)
+    (letter,) = await talkers.write(line, STRANGER, to=SHARE, subject=line)  # none of its people
+    assert "C-1042" not in said(letter)
+    line = f"STOP #{case.public_id}"
+    gone = await talkers.write(line, KIM, to=SHARE, subject=line)
+    assert sorted(kinds(gone)) == [("notice", ANNA), ("transcript", KIM)]
+
+
 async def test_without_tokens_a_scan_in_an_answer_is_no_new_case_behind_ones_back(
     talkers: Talkers,
 ) -> None:

@@ -142,6 +142,7 @@ def _order_of(head: Head, below: list[str]) -> Order | None:
         more = _more_addresses(rest, below)
         words, below = plain(" ".join([rest, *more])).split(), below[len(more) :]
     order = _with_arguments(head.verb, words)
+    order.cases.extend(head.cases)
     return replace(order, code=code or _code_below(below)[1])
 
 

@@ -8,7 +8,7 @@ from inbound.talk.words import chinese_verb, verb_of
 
 LONGEST = 4_000  # characters of a command: thirty addresses with their names
 LONGEST_SHOWN = 1_000  # of a line that is kept and shown
-_VERDICTS = frozenset({"APPROVE", "CHANGES"})
+_MARKED = frozenset({"APPROVE", "CHANGES", "STOP"})  # what reviewers have buttons for
 _CASE = re.compile(r"(?P<case>#[0-9A-HJKMNP-TV-Z]{6,10})(?!\w)", re.IGNORECASE)
 _NUMBER = r"(?P<number>[0-9]{1,3})(?![\w/]|\.[0-9])"
 _WORD = "(?:version|versión|版本) ?"
@@ -32,23 +32,24 @@ class Head:
     behind: str  # punctuation that touches the verb
     rest: str  # the line behind it, as it was typed
     apart: bool  # whether a blank or punctuation stands between the two
-    cases: tuple[str, ...] = ()  # "#7F3KQ2", behind a verdict
+    cases: tuple[str, ...] = ()  # "#7F3KQ2", as buttons write it
     version: int | None = None  # "v2", behind a verdict
 
 
 def head_of(line: str) -> Head | None:
     """The verb that a visible line begins with: a whole word, or before a colon, or Chinese."""
     head = _head_of(line)
-    return _without_marks(head) if head and head.verb in _VERDICTS else head
+    return _without_marks(head) if head and head.verb in _MARKED else head
 
 
 def _without_marks(head: Head) -> Head:
-    """A verdict without what it says of its case and version: "APPROVE v2: fine", "APPROVE #7F3KQ2 v2".
+    """A verb without what stands behind it of case and version: "APPROVE v2: fine", "STOP #7F3KQ2".
 
     A bare number is a version only behind APPROVE and before a colon; else it is a tooth.
     """
     rest, cases, version = head.rest, list(head.cases), head.version
-    while found := _CASE.match(rest) or (version is None and _VERSION[head.verb].match(rest)):
+    numbers = _VERSION.get(head.verb, _CASE)
+    while found := _CASE.match(rest) or (version is None and numbers.match(rest)):
         cases += [found["case"].upper()] if found.re is _CASE else []
         version = int(found["number"]) if found.re is not _CASE else version
         rest = rest[found.end() :].lstrip()

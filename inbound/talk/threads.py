@@ -9,9 +9,11 @@ import re
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.mail.skeleton import Contents
+from inbound.talk.grammar import first_line, read_order
 from store.model import Case, Letter, Mail
 from store.records import access, cases, labs, outbox
 
+_BUTTONS = frozenset({"APPROVE", "CHANGES", "STOP"})
 _MOST = 20  # Message-IDs that are looked at
 _MESSAGE_ID = re.compile(r"<[^<>\s]{3,300}>")
 _TAG = re.compile(r"\[#([0-9A-HJKMNP-TV-Z]{6,10})\]")
@@ -41,11 +43,16 @@ async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Ca
 
 
 async def _case_in_subject(connection: AsyncConnection, contents: Contents) -> Case | None:
-    """Only in an answer: "Re: … [#7F3KQ2]" is how our letters to reviewers are called."""
+    """In an answer "Re: … [#7F3KQ2]" is how our letters to reviewers are called; in a mail of its own
+    "APPROVE #7F3KQ2 v2" is what their buttons write.
+    """
     found = _TAG.search(contents.subject[:500])
-    if not found or not contents.header("in-reply-to"):
+    if found and contents.header("in-reply-to"):
+        return await cases.find_by_public_id(connection, found[1])
+    order = read_order(first_line(contents.subject))
+    if order is None or order.verb not in _BUTTONS or len(order.cases) != 1:
         return None
-    return await cases.find_by_public_id(connection, found[1])
+    return await cases.find_by_public_id(connection, order.cases[0].lstrip("#"))
 
 
 async def _is_theirs(connection: AsyncConnection, mail: Mail, case: Case) -> bool:
