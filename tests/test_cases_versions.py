@@ -14,6 +14,7 @@ from inbound.cases.changes import (
     pairs,
     shows_the_same,
 )
+from inbound.cases.facts import case_facts
 from inbound.cases.next_version import carry_scans
 from inbound.cases.opening import case_id_of
 from inbound.cases.outcome import Outcome
@@ -30,6 +31,7 @@ from inbound.flow import (
 from inbound.scans.child import Children
 from scanpost import jaws
 from store import ending
+from store.errors import ChildLost
 from store.house import House, version_prefix
 from store.model import Case, CaseState, MailState, Scan, ScanState, Version
 from store.records import access, cases, mails, versions
@@ -37,7 +39,7 @@ from store.records.work import Due
 from store.sweep import Sweep
 from store.tokens import Purpose
 from tests.conftest import jaw_stl
-from tests.fakes import ANNA, DOMAIN, KIM, mail
+from tests.fakes import ANNA, BEN, DOMAIN, KIM, mail
 from tests.journeys.test_versions import crown
 from tests.test_talk_conversation import letters_of, said, take_in
 
@@ -85,13 +87,16 @@ async def case(house: House, children: Children) -> Case:
     return found
 
 
-async def reply_with(house: House, case: Case, files: dict[str, bytes], note: str = "") -> str:
+async def reply_with(
+    house: House, case: Case, files: dict[str, bytes], note: str = "", sender: str = ANNA
+) -> str:
     """The id of a mail into the case's thread."""
     async with house.database.read() as connection:
         owner = await access.owner_of(connection, case.id)
         key = await house.case_key(connection, case.id)
     to = f"share+{access.token_of(key, owner, Purpose.REPLY)}@{DOMAIN}"
-    return await take_in(house, mail("Re: C-1", note, files, to=to).as_bytes(), to)
+    message = mail("Re: C-1", note, files, sender=sender, to=to)
+    return await take_in(house, message.as_bytes(), to, sender)
 
 
 async def shown(house: House, case: Case) -> list[tuple[Version, dict[str, str]]]:
@@ -155,6 +160,51 @@ async def test_a_flow_that_dies_behind_each_step_in_turn_doubles_nothing(
     assert scans[0].change is not None
     assert await letters_to(house, "version", KIM) == 1
     assert await letters_to(house, "answer", ANNA) == 2
+
+
+async def test_until_it_is_shared_everything_stands_on_the_version_before(
+    house: House, children: Children, case: Case
+) -> None:
+    mail_id = await reply_with(house, case, {"crown30.stl": crown(0.21)}, "Higher.")
+    await all_but_the_last(house, children, mail_id)
+    async with house.database.read() as connection:
+        before = await case_facts(connection, case, house.clock.now())
+    assert (before["version"], before["version_note"], before["changes"]) == (1, "", [])
+    assert before["version_sentence"] == "The next version is being prepared."
+    assert [scan["file"] for scan in before["scans"]] == list(FILES)
+    assert await announce(house, mail_id) is Outcome.DONE
+    async with house.database.read() as connection:
+        after = await case_facts(connection, case, house.clock.now())
+    assert (after["version"], after["version_note"]) == (2, "Higher.")
+    assert after["version_sentence"].startswith("Version 2, shared on ")
+    assert after["changes"] == ["Design: changed by up to 0.21 mm against version 1."]
+
+
+async def test_a_colleagues_broken_mail_is_told_to_both(
+    house: House, children: Children, case: Case
+) -> None:
+    files = {"crown30.stl": crown(0.21)[:9_000]}
+    await mail_flow(house, children, plainly, await reply_with(house, case, files, sender=BEN))
+    told = {one.recipient: said(one) for one in await letters_of(house) if one.kind == "notice"}
+    assert "crown30.stl stops after" in told[BEN]
+    assert f"{BEN} mailed scans for C-1 crown that could not be shared" in told[ANNA]
+
+
+async def test_a_comparison_that_fails_does_not_hold_up_the_version(
+    house: House, children: Children, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Children.run
+
+    async def without_comparing(self: Children, job: str, *rest: Any, **named: Any) -> Any:
+        if job == "compare_versions":
+            raise ChildLost("killed")
+        return await real(self, job, *rest, **named)
+
+    monkeypatch.setattr(Children, "run", without_comparing)
+    files = {"crown30.stl": crown(0.21)}
+    await mail_flow(house, children, plainly, await reply_with(house, case, files))
+    assert [version.number for version, _ in await shown(house, case)] == [1, 2]
+    assert await letters_to(house, "version", KIM) == 1
 
 
 async def test_whoever_is_ready_first_is_the_next_version_and_the_other_follows_it(

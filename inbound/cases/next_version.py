@@ -179,9 +179,13 @@ async def _drop(
     draft = await _to_sender(connection, mail, case, heading, sentences)
     await outbox.write(connection, draft, domain, now)
     if mail.member_id != case.owner_id and outcome != "already here":
-        context = {"heading": heading, "sentences": [f"{mail.author} wrote:", *sentences]}
-        to_the_owner = await to_owner(connection, case, "notice", {**context, "case": None})
-        await outbox.write(connection, to_the_owner, domain, now)
+        sentence = (
+            f"{mail.author} mailed scans for {case.name} that could not be shared, and has been told why."
+            " Nobody else was told, and nothing has changed."
+        )
+        context = {"heading": heading, "sentences": [sentence], "case": None}
+        about_it = await to_owner(connection, case, "notice", context)
+        await outbox.write(connection, about_it, domain, now)
     await audit.record(
         connection,
         now,
