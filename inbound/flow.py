@@ -9,10 +9,13 @@
                   a reply          -> a command, a comment, a name        inbound/talk/conversation
                   no reviewer      -> a case that waits, and a question
                   scans            -> a case in preparation               inbound/cases/opening
+                  scans in a reply -> the next version of its case        inbound/talk/next_version
     take_files  attachments into sealed originals                         inbound/cases/take
     prepare     each scan in a child of its own                           inbound/scans
+    carry       what a next version goes on to show of the one before     inbound/cases/next_version
     draw        the picture
     relate      how the scans meet: contacts, the open bite
+    compare     what has changed since the version before
     announce    one transaction: the case is open, the letters wait       -> outbound
                   a unit that cannot be millimetres -> held, a question   inbound/cases/units
     discard     the raw mail is gone
@@ -24,13 +27,18 @@ in the rows.
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from inbound.cases.again import SHAREABLE, SHAREABLE_IF_ADDRESSED, fingerprint_in
+from inbound.cases.again import fingerprint_in
 from inbound.cases.announce import announce
+from inbound.cases.kinds import SHAREABLE, SHAREABLE_IF_ADDRESSED
 from inbound.cases.letters import reply_letter
+from inbound.cases.measure import compare_scans, draw_picture, relate_scans
+from inbound.cases.next_version import carry_scans, clear_away
 from inbound.cases.opening import case_id_of, open_case
-from inbound.cases.prepare import draw_picture, prepare_scans, relate_scans
+from inbound.cases.outcome import Outcome
+from inbound.cases.prepare import prepare_scans
 from inbound.cases.subject import Subject, read_subject
 from inbound.cases.take import left_out, take_files
+from inbound.cases.units import take_unit_as_before
 from inbound.cases.unpack import is_mere_formatting
 from inbound.mail.attachments import Attachment
 from inbound.mail.opened import OpenedMail
@@ -42,6 +50,7 @@ from inbound.talk.away import away_until
 from inbound.talk.classify import Kind, classify
 from inbound.talk.conversation import converse
 from inbound.talk.grammar import first_line, read_order
+from inbound.talk.next_version import becomes_version
 from inbound.talk.returned import is_about_ours, note_away, read_returned, take_returned
 from inbound.talk.speakers import speaker_of
 from inbound.talk.talk import Talk
@@ -64,9 +73,18 @@ async def mail_flow(house: House, children: Children, step: Step, mail_id: str) 
         return
     await step(take_files, house, children, mail_id)
     await step(prepare_scans, house, children, mail_id)
-    await step(draw_picture, house, children, mail_id)
-    await step(relate_scans, house, children, mail_id)
-    if await step(announce, house, mail_id):
+    if await step(take_unit_as_before, house, mail_id):
+        await step(prepare_scans, house, children, mail_id)
+    outcome = Outcome.OUTRUN
+    while outcome == Outcome.OUTRUN:
+        await step(carry_scans, house, mail_id)
+        await step(draw_picture, house, children, mail_id)
+        await step(relate_scans, house, children, mail_id)
+        await step(compare_scans, house, children, mail_id)
+        outcome = await step(announce, house, mail_id)
+    if outcome == Outcome.DROPPED:
+        await step(clear_away, house, mail_id)
+    if outcome != Outcome.WAITS:
         await step(discard_mail, house, mail_id)
 
 
@@ -128,14 +146,17 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         besides = alone and _is_for_somebody(contents, subject, answered)
         shareable = SHAREABLE | (SHAREABLE_IF_ADDRESSED if besides else frozenset())
         has_scans = any(file.format in shareable for file in files)
-        in_thread = await _case_of(house, connection, mail, contents, has_scans=has_scans)
+        in_thread = answered
+        if has_scans:
+            in_thread = await _case_of(house, connection, mail, contents, has_scans=True)
     # Before the transaction: it takes as long as reading the files does.
     known = await fingerprint_in(house, in_thread.id, files) if in_thread and has_scans else ""
     async with house.database.write() as connection:
-        begun = await cases.find(connection, case_id_of(mail.id))
-        if begun is not None:
-            return await _go_on(connection, mail, begun)
-        case = await _case_of(house, connection, mail, contents, has_scans=has_scans)
+        mail = await mails.mail(connection, mail.id)
+        if mail.case_id is not None:
+            return await _go_on(connection, mail, mail.case_id)
+        # As it is now: a REVOKE or an answer may have come meanwhile.
+        case = await cases.case(connection, in_thread.id) if in_thread else None
         speaker = await speaker_of(connection, mail, case)
         if case is None and mail.member_id is None and house.settings.may_sign_up(mail.author):
             return await signup.ask(house, connection, mail, contents)
@@ -148,6 +169,8 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         ]
         now = house.clock.now()
         talk = Talk(house, connection, mail, speaker, contents, no_scans, has_scans, now, known)
+        if case is not None and await becomes_version(talk, case):
+            return MailState.RECEIVED
         await converse(talk, case)
         return MailState.DONE
 
@@ -158,9 +181,10 @@ def _is_for_somebody(contents: Contents, subject: Subject, answered: Case | None
     return bool(subject.reviewers) and not answered and not any(commands)
 
 
-async def _go_on(connection: AsyncConnection, mail: Mail, case: Case) -> MailState:
-    """A mail whose case was opened before this step died, or was asked for its reviewer."""
-    if case.state is CaseState.PREPARING:
+async def _go_on(connection: AsyncConnection, mail: Mail, case_id: str) -> MailState:
+    """A mail whose scans were taken in before this step died, or that was asked for its reviewer."""
+    case = await cases.case(connection, case_id)
+    if case.state is CaseState.PREPARING or case.id != case_id_of(mail.id):
         return MailState.RECEIVED
     await mails.settle(connection, mail.id, MailState.DONE, case.state, case.id)
     return MailState.DONE

@@ -26,8 +26,9 @@ from store.tokens import MasterPurpose, Purpose
 
 PRODUCT = "scanpost"
 MOST_REFERENCES = 20
-_PICTURED = {"answer", "share", "reminder", "verdict"}
 _PNG = b"\x89PNG"
+_PICTURED = {"answer", "share", "version", "reminder", "verdict"}
+_VERDICTS = ("APPROVE", "CHANGES")
 _IDS = {"message-id", "in-reply-to", "references"}
 _LONG_LINES = SMTP.clone(max_line_length=998)
 _MESSAGE_ID = re.compile(r"<[!-=?-~]{1,900}>")
@@ -155,6 +156,8 @@ def _values(house: House, letter: Letter, wires: _Wires) -> dict[str, Any]:
     def mailto(command: str) -> str:
         """A link that opens a reply with the command in it (RFC 6068: %20 and %0D%0A, one body)."""
         named = f"{command} #{wires.public_id}"
+        if letter.version is not None and command.startswith(_VERDICTS):
+            named += f" v{letter.version}"  # which version this letter is about
         # Where no token stands in the address, the command itself must name its case.
         said = command if house.settings.addressing.separator else named
         return f"mailto:{wires.reply_to}?subject={quote(named)}&body={quote(said)}%0D%0A"

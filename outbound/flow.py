@@ -15,7 +15,7 @@ from store.clock import DAY, HOUR, MINUTE
 from store.engine import Step
 from store.errors import LetterRefused, RelayBusy
 from store.house import House
-from store.model import Letter, LetterState, Suppression
+from store.model import INVITATIONS, Letter, LetterState, Suppression
 from store.records import access, audit, cases, outbox
 from store.records.owners import undelivered_letter
 from store.statuses import Action, Fate, fate_of, status_in
@@ -85,7 +85,7 @@ async def _keep_in(
         await outbox.try_later(connection, letter.id, now + PAUSE, decision.why)
         return
     await outbox.settle(connection, letter.id, LetterState.WITHDRAWN, decision.why, now)
-    if decision.passage is Passage.UNWANTED and letter.kind == "share":
+    if decision.passage is Passage.UNWANTED and letter.kind in INVITATIONS:
         draft = await undelivered_letter(connection, letter, Suppression(decision.why))
         await outbox.write(connection, draft, house.settings.domain, now)
 
@@ -106,7 +106,7 @@ async def _refused(house: House, letter: Letter, answer: str) -> None:
     async with house.database.write() as connection:
         await outbox.settle(connection, letter.id, LetterState.REFUSED, answer, now)
         await _record(connection, letter, "refused", now)
-        if letter.kind == "share" and letter.case_id:
+        if letter.kind in INVITATIONS and letter.case_id:
             fate = fate_of(Action.FAILED, status_in(answer), answer)
             if letter.person_id and fate is Fate.PERMANENT:
                 await access.note_trouble(connection, letter.person_id, answer[:300], now)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from store.model import INVITATIONS
+
 _STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; max-width: 720px; padding: 24px 16px; font: 16px/24px system-ui, sans-serif;
@@ -74,7 +76,7 @@ class LettersPage:
     def _row(self, letter: EmailMessage) -> str:
         letter_id = str(letter["Message-ID"]).strip("<>").partition("@")[0]
         reply = ""
-        if letter["X-Scanpost-Kind"] != "share":
+        if letter["X-Scanpost-Kind"] not in INVITATIONS:
             reply = (
                 f'<form method="post" action="/reply/{letter_id}">'
                 '<input name="line" aria-label="Your reply" placeholder="STATUS" required>'

@@ -29,7 +29,7 @@ from sqlalchemy import event
 
 from store.errors import SettingsError, Stopping
 
-VERSION = "flow-2"  # Raise it only when the order of steps in a flow changes incompatibly.
+VERSION = "flow-3"  # Raise it only when the order of steps in a flow changes incompatibly.
 POLLING = 0.25  # seconds; each queue asks SQLite that often (measured: docs/decisions.md)
 STRANDED_AFTER = 60_000  # ms without a sign of life from a flow that does not run here
 KEPT_DAYS = 30

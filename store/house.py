@@ -67,7 +67,7 @@ def open_object(blobs: Blobs, key: bytes, name: str) -> SealedReader:
 
 def object_name(case_id: str, version_id: str, scan: int, what: str) -> str:
     """Where an object of a scan lies; scan 0 is the version as a whole."""
-    return f"{case_prefix(case_id)}{version_id[:8]}/{scan}/{what}"
+    return f"{version_prefix(case_id, version_id)}{scan}/{what}"
 
 
 def scan_object(case_id: str, scan: Scan, what: str) -> str:
@@ -83,6 +83,10 @@ def scan_object(case_id: str, scan: Scan, what: str) -> str:
 def remark_object(case_id: str, remark_id: str, what: str) -> str:
     """Where the picture of a remark lies: as it was "sent", and as it was "checked"."""
     return f"{case_prefix(case_id)}remarks/{remark_id}/{what}"
+
+
+def version_prefix(case_id: str, version_id: str) -> str:
+    return f"{case_prefix(case_id)}{version_id[:8]}/"
 
 
 def case_prefix(case_id: str) -> str:

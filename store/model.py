@@ -161,8 +161,11 @@ class PersonKind(StrEnum):
 
 
 # What a reviewer gets of a lab without having written: not after REVOKE, nor against their will.
-UNASKED_LETTERS = frozenset({"share", "remark"})
+UNASKED_LETTERS = frozenset({"share", "version", "remark"})
+INVITATIONS = frozenset({"share", "version"})  # of these, what says that there is something to see
 LONGEST_SUBJECT = 200
+# From where a case is drawn for those who cannot turn it; the order in which a child writes them.
+SIDES = ("front", "left", "right", "back", "upper", "lower")
 LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.HELD, CaseState.OPEN})
 
 
@@ -267,6 +270,10 @@ class Version(Row):
     frame: dict[str, Any] | None  # unit vectors {"up": …, "front": …}
     contacts: dict[str, Any] | None  # how the jaws meet
     left_out: list[str]  # a sentence for each attachment that is not a scan
+    note: str  # what its mail said
+    follows: (
+        str | None
+    )  # the version before it, from which it carries and with which it is compared
     shared_at: int | None  # None: it is being prepared, and nobody sees it yet
 
 
@@ -341,6 +348,7 @@ class Letter(Row):
     kind: str  # the template's name
     case_id: str | None
     person_id: str | None
+    version: int | None  # the newest when it was written: an answer to it is about that one
     recipient: str
     recipient_name: str
     message_id: str
@@ -367,6 +375,7 @@ class LetterDraft:
     recipient_name: str = ""
     case_id: str | None = None
     person_id: str | None = None
+    version: int | None = None
     in_reply_to: str = ""
     thread: list[str] = field(default_factory=list)
 

@@ -16,7 +16,7 @@ from store.engine import Engine, Flow, Standing, Step
 from store.errors import ChildLost, SettingsError, Stopping, TryAgain
 from store.house import House
 from store.model import ConfirmationKind, LetterDraft, MailState, Strength
-from store.records import cases, confirmations, labs, mails, outbox, work
+from store.records import cases, confirmations, labs, mails, outbox, versions, work
 from store.records.work import Due
 
 TRIES = 3
@@ -138,6 +138,9 @@ class Sweep:
         if row.kind == "confirmation":
             await self._drop_mail_of(connection, row)
         if row.kind == "mail" and not await cases.break_off(connection, row.id, now):
+            # Objects of a version that is dropped here are sealed, and go with the case.
+            await versions.drop(connection, cases.version_id_of(row.id))
+            await mails.note_files(connection, row.id, [])
             await self._tell_sender(connection, row, now)
         await self._tell_operator(connection, row, now)
 
@@ -157,8 +160,10 @@ class Sweep:
         if mail.member_id is not None:
             member = await labs.member(connection, mail.member_id)
             address, name = member.address, member.name
+        case = await cases.find(connection, mail.case_id) if mail.case_id else None
+        doing = f"prepare your scans for {case.short_name}" if case else "read your mail"
         sentence = (
-            "This server failed to read your mail. Its operator has been told, and keeps the mail,"
+            f"This server failed to {doing}. Its operator has been told, and keeps the mail,"
             " sealed. Nothing was done and nobody else was told."
         )
         draft = LetterDraft(

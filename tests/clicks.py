@@ -172,6 +172,7 @@ async def open_thread(house: House, code: str = "C-1042", people: str = KIM) -> 
         await cases.set_times(connection, case_id, expires_at=end, due_at=end - DAY)
         version = await cases.latest_version(connection, case_id)
         assert version is not None
+        await cases.share_version(connection, version.id, now)
         for scan in await cases.scans_of(connection, version.id):
             made = {"copy_suffix": "stl", "copy_size": 9, "copy_sha256": "c" * 64}
             await cases.set_scan(connection, scan.id, ScanState.READY, label="Upper jaw", **made)

@@ -80,10 +80,10 @@ async def test_links_and_addresses_follow_from_the_cases_key(house: House) -> No
     shown = {
         "name": "C-1", "short_name": "C-1", "public_id": case.public_id, "note": "", "ends": "then",
         "picture": False, "version_id": "", "findings": [], "meetings": [], "stripped": 0, "scans": [],
-        "problems": [], "reviewers": [],
+        "problems": [], "reviewers": [], "version": 1,
     }  # fmt: skip
     draft = LetterDraft(
-        "answer", ANNA, "Re: x", {"case": shown}, case_id=case_id, person_id=owner.id
+        "answer", ANNA, "Re: x", {"case": shown, "told": []}, case_id=case_id, person_id=owner.id
     )
     mail = await composed(house, draft)
     link = access.token_of(key, owner, Purpose.LINK)

@@ -381,7 +381,8 @@ async def share_to_kim(thread: Thread) -> LetterDraft:
         kim = await access.reviewer_of(connection, thread.case.id, KIM)
     assert kim is not None
     facts = {"name": "C-1042", "public_id": thread.case.public_id, "note": "", "ends": "then",
-             "picture": False, "version_id": "", "meetings": [], "what": "3D scans", "scans": [], "short_name": "C-1042"}  # fmt: skip
+             "picture": False, "version_id": "", "meetings": [], "what": "3D scans", "scans": [], "short_name": "C-1042",
+             "version": 1, "version_note": ""}  # fmt: skip
     context = {"case": facts, "sender": {"name": "Anna", "company": "Acme"}, "greeting": ""}
     return LetterDraft("share", KIM, "x", context, case_id=thread.case.id, person_id=kim.id)
 

@@ -739,3 +739,55 @@ def test_an_approval_with_praise_a_colon_or_a_signature_is_one(line: str, note: 
 )
 def test_behind_a_greeting_a_verb_is_asked_back_and_never_obeyed(text: str, verb: str) -> None:
     assert nearly(text, OWNER) == verb
+
+
+# ---------------------------------------------------------------- which version
+
+
+@pytest.mark.parametrize(
+    ("line", "version", "note"),
+    [
+        ("APPROVE v2", 2, ""),
+        ("approve V2", 2, ""),
+        ("APPROVE version 12", 12, ""),
+        ("APPROVE v2: fine", 2, "fine"),
+        ("APPROVE 2: fine", 2, "fine"),
+        ("APPROVE version 2, thanks", 2, "thanks"),
+        ("APPROVE v2 - fine", 2, "fine"),
+        ("APPROVE: v2", 2, ""),
+        ("APPROVE #7F3KQ2 v2", 2, ""),
+        ("APPROVE v2 #7f3kq2: ok", 2, "ok"),
+        ("APPROVE #7F3KQ2", None, ""),
+        ("批准 v2", 2, ""),
+        ("APROBAR versión 2", 2, ""),
+        ("CHANGES v1: the margin", 1, "the margin"),
+        ("CHANGES v1 the margin", 1, "the margin"),
+        ("CHANGES version 1: the margin", 1, "the margin"),
+        ("CHANGES version 1 was better", None, "version 1 was better"),
+        ("CHANGES 14: reduce", None, "14: reduce"),  # a tooth
+        ("CHANGES #14 is open", None, "#14 is open"),
+    ],
+)
+def test_a_verdict_may_say_its_version(line: str, version: int | None, note: str) -> None:
+    said = order(line, REVIEWER)
+    assert (said.version, said.text) == (version, note)
+    assert said.cases == (["#7F3KQ2"] if "#7" in line else [])
+
+
+@pytest.mark.parametrize(
+    "line", ["APPROVE 2", "APPROVE 14", "APPROVE v2?", "APPROVE v2 if 14 is shorter", "APPROVE v2.1",
+             "APPROVE v1 v2", "APPROVE v2 of the crown"]
+)  # fmt: skip
+def test_what_only_looks_like_a_version_is_asked_back(line: str) -> None:
+    assert nearly(line, REVIEWER) == "APPROVE"
+
+
+def test_stop_may_name_its_case_and_nothing_else() -> None:
+    assert order("STOP #7F3KQ2", REVIEWER).cases == ["#7F3KQ2"]
+    assert verb("STOP 14", REVIEWER) is None
+    assert verb("STOP #7F3KQ2 now", REVIEWER) is None
+
+
+def test_text_and_html_that_name_two_versions_are_not_the_same_order() -> None:
+    one, other = (read_reply(text, REVIEWER) for text in ("APPROVE v1", "APPROVE v2"))
+    assert not same_order(one, other)

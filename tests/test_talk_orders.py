@@ -12,7 +12,7 @@ from store.clock import DAY, HOUR, MINUTE, SetClock
 from store.errors import MailRefused
 from store.house import House
 from store.model import CaseState, ConfirmationKind, Letter, RemarkKind, Strength, Suppression
-from store.records import access, cases, codes, labs, remarks, suppressions
+from store.records import access, cases, codes, labs, remarks, schema, suppressions
 from store.records.schema import audit, confirmations, letters
 from tests.clicks import (
     BACKUP,
@@ -625,6 +625,68 @@ async def test_a_reviewer_may_change_their_mind(
 async def test_changes_without_words_are_refused(thread: Thread) -> None:
     [letter] = await thread.say("CHANGES", sender=KIM)
     assert "needs words" in said(letter)
+
+
+async def add_second_version(house: House, thread: Thread) -> None:
+    """Version 2, as a reply with scans makes it; its own mail is not what is asked here."""
+    async with house.database.write() as connection:
+        copy = sa.select(schema.mails).where(schema.mails.c.case_id == thread.case.id)
+        row = dict((await connection.execute(copy)).mappings().first() or {})
+        await connection.execute(sa.insert(schema.mails).values({**row, "id": "second"}))
+        now = house.clock.now()
+        version = await cases.add_version(connection, thread.case.id, "second", now, [], [])
+        assert await cases.share_version(connection, version.id, now) == 2
+
+
+@pytest.mark.parametrize("verb", ["APPROVE", "CHANGES thinner"])
+async def test_a_verdict_that_names_no_version_of_several_is_asked_back(
+    house: House, thread: Thread, verb: str
+) -> None:
+    await add_second_version(house, thread)
+    [letter] = await thread.say(verb, sender=KIM)  # it answers no letter that we know
+    assert "has 2 versions, and your mail does not say which it is about" in said(letter)
+    assert "v2" in said(letter)
+    word = verb.split(maxsplit=1)[0]
+    [letter] = await thread.say(f"{word} v3: thinner", sender=KIM)
+    assert "has no version 3 yet" in said(letter)
+    assert "“thinner”" in said(letter)
+    [letter] = await thread.say(f"{word} v1: thinner", sender=KIM)
+    assert "about version 1 of C-1042" in said(letter)
+    async with house.database.read() as connection:
+        assert await remarks.of_case(connection, thread.case.id) == []
+    found = await thread.say(f"{word} v2: thinner", sender=KIM)
+    assert {one.kind for one in found} == {"verdict", "transcript"}
+
+
+async def test_a_click_permits_the_verdict_on_the_version_that_was_meant_and_no_other(
+    house: House, thread: Thread, dns: FakeDns, site: Site
+) -> None:
+    publish_domain(dns, "clinic.example")
+    [asked] = await thread.say("APPROVE v1", SENT, sender=KIM)
+    assert asked.kind == "confirm"
+    await add_second_version(house, thread)
+    found = await site.click(asked)
+    assert "about version 1 of C-1042" in said(found[-1])
+    [refused] = await thread.say("APPROVE v1", SENT, sender=KIM)  # before a click is asked for
+    assert refused.kind == "notice"
+    [asked] = await thread.say("APPROVE v2", SENT, sender=KIM)
+    assert {one.kind for one in await site.click(asked)} == {"verdict", "transcript"}
+    async with house.database.read() as connection:
+        [remark] = await remarks.of_case(connection, thread.case.id)
+        newest = await cases.newest_shared(connection, thread.case.id)
+    assert newest is not None
+    assert remark.version_id == newest.id
+
+
+async def test_the_answer_to_a_question_is_about_the_version_that_it_named(
+    house: House, thread: Thread
+) -> None:
+    await add_second_version(house, thread)
+    [asked] = await thread.say("APPROVE", sender=KIM)
+    to, before = await thread.address(KIM), await letters_of(house)
+    answer = mail("Re: x", "APPROVE", sender=KIM, to=to, headers={"In-Reply-To": asked.message_id})
+    await deliver(house, answer, to)
+    assert {one.kind for one in await new_letters(house, before)} == {"verdict", "transcript"}
 
 
 async def test_stop_ends_a_labs_letters_to_one_reviewer_and_tells_the_owner_once(

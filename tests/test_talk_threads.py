@@ -18,9 +18,9 @@ from store import ending
 from store.clock import DAY, HOUR, SetClock
 from store.errors import MailRefused
 from store.house import House
-from store.model import LetterState, Suppression
+from store.model import LetterState, MailState, Suppression
 from store.records import access, remarks, suppressions
-from store.records.schema import letters
+from store.records.schema import cases, letters, mails
 from store.settings import Settings
 from store.tokens import Purpose
 from tests.conftest import Running, add_members, jaw_stl
@@ -235,6 +235,19 @@ async def test_without_tokens_a_reviewer_is_heard_in_their_own_cases_only(
     assert await talkers.comments() == before
 
 
+async def test_without_tokens_the_buttons_of_a_letter_name_their_case(talkers: Talkers) -> None:
+    house, case = talkers.house, talkers.thread.case
+    house.settings = house.settings.model_copy(update={"plus_addressing": "off"})
+    line = f"APPROVE #{case.public_id} v1"
+    (letter,) = await talkers.write(line, KIM, to=SHARE, subject=line)
+    assert "C-1042 has no version to judge yet" in said(letter)
+    (letter,) = await talkers.write(line, STRANGER, to=SHARE, subject=line)  # none of its people
+    assert "C-1042" not in said(letter)
+    line = f"STOP #{case.public_id}"
+    gone = await talkers.write(line, KIM, to=SHARE, subject=line)
+    assert sorted(kinds(gone)) == [("notice", ANNA), ("transcript", KIM)]
+
+
 async def test_without_tokens_a_scan_in_an_answer_is_no_new_case_behind_ones_back(
     talkers: Talkers,
 ) -> None:
@@ -242,8 +255,13 @@ async def test_without_tokens_a_scan_in_an_answer_is_no_new_case_behind_ones_bac
     house.settings = house.settings.model_copy(update={"plus_addressing": "off"})
     message = mail("Re: x", "look", {"a.stl": jaw_stl("lower", 500)})
     message["In-Reply-To"] = talkers.share_id
-    (letter,) = await talkers.write(message, to=SHARE)
-    assert "Scans in a reply are not added" in said(letter)
+    assert await talkers.write(message, to=SHARE) == []  # the answer comes with the version
+    async with house.database.read() as connection:
+        count = sa.select(sa.func.count()).select_from(cases)
+        assert (await connection.execute(count)).scalar_one() == 1
+        taken = sa.select(mails.c.case_id).where(mails.c.state == MailState.RECEIVED)
+        taken = taken.where(mails.c.message_id == str(message["Message-ID"]))
+        assert (await connection.execute(taken)).scalar_one() == talkers.thread.case.id
 
 
 @pytest.mark.parametrize("addressing", ["-", "off"])

@@ -7,13 +7,12 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import in_words
-from store.model import Case, Mark, PersonKind, Reason, Scan, ScanState, Version
+from store.model import SIDES, Case, Mark, PersonKind, Reason, Scan, ScanState, Version
 from store.records import access, audit, cases, labs, marks, remarks
 from viewer.remarks import remarks_for
 from viewer.templates import json_for_script, page
 from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
 
-SIDES = ("front", "left", "right", "back", "upper", "lower")
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
 MOST_VERSIONS = 5  # that the page shows; the newest
 

@@ -7,30 +7,28 @@ same scans for the same people is found when its case is announced.)
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from inbound.cases.unpack import PACKED
+from inbound.cases.kinds import PACKED, SCANS
 from inbound.mail.attachments import Attachment
 from inbound.mail.opened import OpenedMail
-from inbound.scans.read import READABLE
-from inbound.scans.sniff import Format
 from store.errors import NotFound, Refusal
 from store.house import House
-from store.records import mails
+from store.records import cases, mails
 
-SCANS = READABLE  # surfaces
-PHOTOS = frozenset({Format.JPEG, Format.PNG, Format.WEBP})
-BESIDE = frozenset({Format.MTL}) | PHOTOS  # what a surface may be made of, too
-KEPT = SCANS | BESIDE | {Format.PDF, Format.DICOM}
 DAMAGED = ""  # in the place of a digest: equal to no other, and never noted
-SHAREABLE = SCANS | PACKED | {Format.DICOM}  # what makes a mail a share
-SHAREABLE_IF_ADDRESSED = PHOTOS | {Format.PDF}  # only where its subject says to whom
 
 
 async def fingerprint_in(house: House, case_id: str, files: Sequence[Attachment]) -> str:
-    """What names these scans, if the case holds all of them; else nothing."""
+    """What names these scans, if its newest version shows all of them or one in preparation will; else
+    nothing. What an older version showed may be mailed again: then it is to be shown once more.
+    """
     ours = await house.threads.run(digests_of, files)
     async with house.database.read() as connection:
         sent = await mails.files_of_case(connection, case_id)
-    theirs: set[str] = set()
+        shared = await cases.shared_versions(connection, case_id)
+        shown = await cases.scans_of(connection, shared[-1].id) if shared else []
+    for old in shared[:-1]:
+        sent.pop(old.mail_id, None)
+    theirs = {scan.original_sha256 for scan in shown}
     for mail_id, digests in sent.items():
         if digests is None:
             theirs |= await house.threads.run(_digests_in_spool, house, mail_id)

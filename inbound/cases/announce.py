@@ -5,53 +5,64 @@ import hashlib
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.cases.letters import answer_letter, notice_letter, share_letter
+from inbound.cases.next_version import announce_next
 from inbound.cases.opening import case_id_of
+from inbound.cases.outcome import Outcome
 from inbound.cases.units import ask_for_unit, doubtful
 from store.house import House
 from store.model import LIFETIME, REMINDER_BEFORE_END, Case, CaseState, MailState, ScanState
 from store.records import access, audit, cases, mails, outbox, work
-from store.tokens import derived_id
 
 
-async def announce(house: House, mail_id: str) -> bool:
-    """One transaction: what became of the case, and the letters that say so; False where a question
-    came of it, for which the mail has to wait.
-    """
-    asked = False
+async def announce(house: House, mail_id: str) -> Outcome:
+    """One transaction: what became of the scans of a mail, and the letters that say so."""
     async with house.database.write() as connection:
         # Read again here: another run of this flow, or the clock, may have been quicker.
-        case = await cases.case(connection, case_id_of(mail_id))
-        if case.state is CaseState.HELD:
-            return False
-        if case.state is not CaseState.PREPARING:
-            await mails.settle(connection, mail_id, MailState.DONE, case.state, case.id)
-            return True
-        scans = await cases.scans_of(connection, derived_id("version", mail_id))
-        hashes = [scan.original_sha256 for scan in scans]
-        twin = await cases.live_case_with_same_scans(connection, case, hashes)
-        if not any(scan.state is ScanState.READY for scan in scans):
-            await _fail(house, connection, case, mail_id)
-        elif twin and await _is_the_same(connection, case, twin):
-            known = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
-            await _point_to(house, connection, case, twin, mail_id, known)
-        elif doubtful(scans):
-            await ask_for_unit(house, connection, case, scans, mail_id)
-            asked = True
+        mail = await mails.mail(connection, mail_id)
+        assert mail.case_id is not None, "a mail with scans belongs to a case"
+        case = await cases.case(connection, mail.case_id)
+        if case.id == case_id_of(mail_id):
+            outcome = await _announce_first(house, connection, case, mail_id)
         else:
-            await _share(house, connection, case, mail_id)
+            outcome = await announce_next(house, connection, mail, case)
     house.poke()
-    return not asked
+    return outcome
+
+
+async def _announce_first(
+    house: House, connection: AsyncConnection, case: Case, mail_id: str
+) -> Outcome:
+    if case.state is CaseState.HELD:
+        return Outcome.WAITS
+    if case.state is not CaseState.PREPARING:
+        await mails.settle(connection, mail_id, MailState.DONE, case.state, case.id)
+        return Outcome.DONE
+    scans = await cases.scans_of(connection, cases.version_id_of(mail_id))
+    hashes = [scan.original_sha256 for scan in scans]
+    twin = await cases.live_case_with_same_scans(connection, case, hashes)
+    if not any(scan.state is ScanState.READY for scan in scans):
+        await _fail(house, connection, case, mail_id)
+    elif twin and await _is_the_same(connection, case, twin):
+        known = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
+        await _point_to(house, connection, case, twin, mail_id, known)
+    elif doubtful(scans):
+        await ask_for_unit(house, connection, case, scans, mail_id)
+        return Outcome.WAITS
+    else:
+        await _share(house, connection, case, mail_id)
+    return Outcome.DONE
 
 
 async def _share(house: House, connection: AsyncConnection, case: Case, mail_id: str) -> None:
     now, domain = house.clock.now(), house.settings.domain
     await cases.move(connection, case.id, CaseState.OPEN)
-    await cases.share_version(connection, derived_id("version", mail_id), now)
+    await cases.share_version(connection, cases.version_id_of(mail_id), now)
     end = now + LIFETIME  # from now: reading may have taken its time
     await cases.set_times(connection, case.id, expires_at=end, due_at=end - REMINDER_BEFORE_END)
     case = await cases.case(connection, case.id)
-    await outbox.write(connection, await answer_letter(connection, case, now), domain, now)
     reviewers = await access.reviewers_of(connection, case.id)
+    told = [reviewer.address for reviewer in reviewers]
+    await outbox.write(connection, await answer_letter(connection, case, now, told), domain, now)
     for reviewer in reviewers:
         draft = await share_letter(connection, case, reviewer, now)
         await outbox.write(connection, draft, domain, now)
@@ -63,7 +74,7 @@ async def _share(house: House, connection: AsyncConnection, case: Case, mail_id:
         "case shared",
         lab_id=case.lab_id,
         case_id=case.id,
-        reviewers=[reviewer.address for reviewer in reviewers],
+        reviewers=told,
     )
     await mails.settle(connection, mail_id, MailState.DONE, "shared", case.id)
 

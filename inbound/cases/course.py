@@ -8,7 +8,7 @@ from store.clock import in_words
 from store.engine import Step
 from store.house import House
 from store.model import Case, CaseState
-from store.records import cases, mails, outbox, remarks, work
+from store.records import cases, mails, outbox, remarks, versions, work
 
 
 async def case_flow(house: House, step: Step, case_id: str) -> None:
@@ -79,8 +79,7 @@ async def _receipt(
             " was. Nothing is kept but the mail itself, sealed, for the operator.",
             again,
         ]
-    version = await cases.latest_version(connection, case.id)
-    scans = await cases.scans_of(connection, version.id) if version else []
+    scans = await versions.originals_of(connection, case.id)
     count = "1 file" if len(scans) == 1 else f"{len(scans)} files"
     if case.state is CaseState.DELETED:
         return f"{case.short_name} is deleted", [

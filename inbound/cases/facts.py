@@ -4,10 +4,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from inbound.cases.changes import changes_in_words, gone, taken_as_before
 from inbound.cases.gate import burned_in, findings, meetings_in_words
 from store.clock import in_words
-from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState
-from store.records import access, cases, remarks, suppressions
+from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState, Version
+from store.records import access, cases, remarks, suppressions, versions
 
 _ENDED = {
     CaseState.FAILED: "Nothing was shared.",
@@ -25,12 +26,6 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
     ready = [scan for scan in scans if scan.state is ScanState.READY]
     surfaces = [scan for scan in ready if scan.is_surface]
     meetings = (version.contacts if version and version.contacts else {}).get("meetings")
-    reviewers = await access.reviewers_of(connection, case.id)
-    verdicts = {
-        remark.person_id: remark
-        for remark in await remarks.of_case(connection, case.id)
-        if remark.kind is not RemarkKind.COMMENT
-    }
     return {
         "name": case.name,
         "short_name": case.short_name,
@@ -39,7 +34,7 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "state": state_sentence(case, now),
         "open": case.is_open(now),
         "ends": in_words(case.expires_at),
-        "version": version.number if version else 0,
+        **await _version_facts(connection, case, version, scans),
         "picture": bool(version and version.picture),
         "version_id": version.id if version else "",
         "scans": [scan_facts(scan) for scan in ready],
@@ -48,15 +43,61 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "findings": [*findings(surfaces, meetings), *burned_in(ready)],
         "meetings": meetings_in_words(surfaces, meetings or []),
         "problems": problems(scans, version.left_out if version else []),
-        "reviewers": [
-            person_facts(
-                person,
-                verdicts.get(person.id),
-                await suppressions.reason_for(connection, case.lab_id, person.address) is not None,
-            )
-            for person in reviewers
-        ],
+        "reviewers": await _people_facts(connection, case),
     }
+
+
+async def _version_facts(
+    connection: AsyncConnection, case: Case, version: Version | None, scans: list[Scan]
+) -> dict[str, Any]:
+    """Which version it is, and what is new in it; empty of a case's first one."""
+    before = []
+    if version and version.follows:
+        before = await cases.scans_of(connection, version.follows)
+    later = version is not None and version.number > 1
+    return {
+        "version": version.number if version else 0,
+        "version_sentence": await _version_sentence(connection, case, version),
+        "version_note": version.note if version and later else "",
+        "changes": changes_in_words(scans),
+        "gone": [scan_facts(scan) for scan in gone(scans, before)],
+        "units": taken_as_before(scans) if later else [],
+    }
+
+
+async def _version_sentence(
+    connection: AsyncConnection, case: Case, version: Version | None
+) -> str:
+    if version is None or version.shared_at is None:
+        return ""
+    since = f"Version {version.number}, shared on {in_words(version.shared_at)}."
+    said = [since] if version.number > 1 else []
+    if await versions.in_preparation(connection, case.id):
+        said.append("The next version is being prepared.")
+    return " ".join(said)
+
+
+async def _people_facts(connection: AsyncConnection, case: Case) -> list[dict[str, Any]]:
+    numbers = {one.id: one.number for one in await cases.shared_versions(connection, case.id)}
+    verdicts = newest_verdicts(await remarks.of_case(connection, case.id), numbers)
+    return [
+        person_facts(
+            person,
+            verdicts.get(person.id),
+            await suppressions.reason_for(connection, case.lab_id, person.address) is not None,
+            numbers,
+        )
+        for person in await access.reviewers_of(connection, case.id)
+    ]
+
+
+def newest_verdicts(said: list[Remark], numbers: dict[str, int]) -> dict[str, Remark]:
+    """What each reviewer said last, of the newest version that they have judged."""
+    found: dict[str, Remark] = {}
+    verdicts = [one for one in said if one.kind is not RemarkKind.COMMENT and one.person_id]
+    for remark in sorted(verdicts, key=lambda one: numbers.get(one.version_id or "", 0)):
+        found[remark.person_id or ""] = remark
+    return found
 
 
 def state_sentence(case: Case, now: int) -> str:
@@ -76,6 +117,7 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
     return {
         "number": scan.number,
         "label": scan.label,
+        "carried": scan.is_carried,
         "file": scan.original_name,
         "size": _size(report),
         "detail": _detail(report),
@@ -105,10 +147,18 @@ def problems(scans: list[Scan], left_out: list[str]) -> list[str]:
     return [f"{scan.original_name} {scan.problem}" for scan in refused] + left_out
 
 
-def person_facts(person: Person, verdict: Remark | None, stopped: bool) -> dict[str, Any]:
-    said = [_VERDICTS[verdict.kind].format(in_words(verdict.at))] if verdict else []
+def person_facts(
+    person: Person, verdict: Remark | None, stopped: bool, numbers: dict[str, int]
+) -> dict[str, Any]:
+    said = [_verdict(verdict, numbers)] if verdict else []
     sentence = "; ".join([*said, _seen(person), *_reached(person, stopped)])
     return {"address": person.address, "name": person.name, "sentence": sentence}
+
+
+def _verdict(verdict: Remark, numbers: dict[str, int]) -> str:
+    """With its version where there are several: to have approved version 1 says nothing of version 2."""
+    words = _VERDICTS[verdict.kind][len(numbers) > 1]
+    return words.format(numbers.get(verdict.version_id or "", 1), in_words(verdict.at))
 
 
 def _seen(person: Person) -> str:
@@ -133,8 +183,8 @@ def _reached(person: Person, stopped: bool) -> list[str]:
 
 
 _VERDICTS = {
-    RemarkKind.APPROVED: "approved on {}",
-    RemarkKind.CHANGES: "asked for changes on {}",
+    RemarkKind.APPROVED: ("approved on {1}", "approved version {0} on {1}"),
+    RemarkKind.CHANGES: ("asked for changes on {1}", "asked for changes to version {0} on {1}"),
 }
 
 

@@ -15,9 +15,15 @@ from store.records import labs
 from store.records.owners import reply_subject, to_owner
 
 
-async def answer_letter(connection: AsyncConnection, case: Case, now: int) -> LetterDraft:
-    """To the owner, when the case has been shared: link, picture, what was found, what to say next."""
-    return await _about(connection, case, "answer", {}, now)
+async def answer_letter(
+    connection: AsyncConnection, case: Case, now: int, told: list[str]
+) -> LetterDraft:
+    """To the owner, when a version has been shared: link, picture, what was found, what to say next.
+
+    Args:
+        told: the reviewers who get a letter.
+    """
+    return await _about(connection, case, "answer", {"told": told}, now)
 
 
 async def question_letter(
@@ -71,7 +77,8 @@ async def share_letter(
     facts = await case_facts(connection, case, now)
     # What concerns the lab alone stays there: file names, faults, who else was asked.
     shown = {name: facts[name] for name in _FOR_REVIEWERS}
-    shown["scans"] = [{**scan, "file": "", "found": ""} for scan in facts["scans"]]
+    for name in ("scans", "gone"):
+        shown[name] = [{**scan, "file": "", "found": ""} for scan in facts[name]]
     sender = {"name": owner.name, "company": owner.company}
     return LetterDraft(
         kind="share",
@@ -81,8 +88,16 @@ async def share_letter(
         context={"case": shown, "sender": sender, "greeting": reviewer.name},
         case_id=case.id,
         person_id=reviewer.id,
+        version=facts["version"],
         thread=[root_of(case)],
     )
+
+
+async def version_letter(
+    connection: AsyncConnection, case: Case, reviewer: Person, now: int
+) -> LetterDraft:
+    """To a reviewer: the next version is there, under the link that they have."""
+    return replace(await share_letter(connection, case, reviewer, now), kind="version")
 
 
 def reply_letter(
@@ -115,6 +130,10 @@ _FOR_REVIEWERS = (
     "version_id",
     "meetings",
     "what",
+    "version",
+    "version_note",
+    "changes",
+    "gone",
 )
 
 

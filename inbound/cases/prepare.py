@@ -1,4 +1,4 @@
-"""Steps: each file is read in a child of its own, and the case is drawn. May run twice.
+"""Step: each file is read in a child of its own. May run twice.
 
 Surfaces come first, for some are made of others of the files (materials, textures); what no surface
 has used is a photo or a document of the case.
@@ -9,31 +9,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from inbound.cases.again import PHOTOS, SCANS
-from inbound.cases.opening import case_id_of
+from inbound.cases.kinds import PHOTOS, SCANS
+from inbound.cases.making import Making, making_of
 from inbound.cases.sealing import plain, seal_result
 from inbound.cases.units import MM_PER_UNIT
 from inbound.scans.beside import alike, base_name, folder_of
 from inbound.scans.child import Children, Memory
-from inbound.scans.jobs import SIDES
 from inbound.scans.levels import PREVIEW
-from inbound.scans.relate import MEETING
 from inbound.scans.roles import Role, role_from_name
 from inbound.scans.sniff import Format
 from store.errors import ChildLost, ScanRefused
-from store.house import House, object_name
-from store.model import Case, Scan, ScanState, Version
-from store.records import cases, mails
+from store.house import House
+from store.model import Scan, ScanState
+from store.records import cases
 from store.sweep import TRIES
-from store.tokens import derived_id
 
-MOST_BESIDE, LONGEST_MATERIAL = (
-    60,
-    1 << 20,
-)  # files that a surface may be made of; bytes of a material
-MOST_DRAWN = 12  # scans in the letter's picture
-PICTURES = ("picture", "poster", *(f"view-{side}" for side in SIDES))
-MOST_MET, MOST_TRIANGLES = 8, 6_000_000  # of scans whose distances are measured
+# Files that a surface may be made of; bytes of a material.
+MOST_BESIDE, LONGEST_MATERIAL = 60, 1 << 20
 LOOKED_AT = 150_000  # triangles of all first looks together, so that they come in a second
 LEAST = 5_000  # of one of them
 _MADE_OF_OTHERS = frozenset({Format.OBJ, Format.GLTF})
@@ -59,21 +51,18 @@ _WORK = {
 
 async def prepare_scans(house: House, children: Children, mail_id: str) -> None:
     """Reads each file in a child; what is done already, by an earlier run, is not done again."""
-    case, version, scans = await _load(house, mail_id)
-    if all(scan.state is not ScanState.STORED for scan in scans):
+    making = await making_of(house, mail_id)
+    if making is None or all(scan.state is not ScanState.STORED for scan in making.scans):
         return
-    async with house.database.read() as connection:
-        key = await house.case_key(connection, case.id)
-        mail = await mails.mail(connection, mail_id)
-    bench = _Bench(house, children, key, version, last_try=mail.failures + 1 >= TRIES)
-    await bench.find_textures(scans)
+    bench = _Bench(house, children, making)
+    await bench.find_textures()
     # One after the other: other mails use the other cores.
-    surfaces = [scan for scan in scans if scan.format in SCANS]
+    surfaces = [scan for scan in making.own if scan.format in SCANS]
     for scan in surfaces:
         if scan.state is ScanState.STORED:
             await bench.prepare_surface(scan, len(surfaces))
-    _, _, scans = await _load(house, mail_id)
-    for scan in scans:
+    left = await making_of(house, mail_id)  # what no surface has used
+    for scan in left.scans if left else []:
         if scan.state is ScanState.STORED:
             await bench.prepare_other(scan)
 
@@ -81,18 +70,17 @@ async def prepare_scans(house: House, children: Children, mail_id: str) -> None:
 class _Bench:
     """Where the files of one version are worked on."""
 
-    def __init__(
-        self, house: House, children: Children, key: bytes, version: Version, *, last_try: bool
-    ) -> None:
+    def __init__(self, house: House, children: Children, making: Making) -> None:
         self.house = house
         self.children = children
-        self.key = key
-        self.version = version
-        self.last_try = last_try
+        self.making = making
+        self.key = making.key
+        self.last_try = making.mail.failures + 1 >= TRIES
         self.beside: list[Scan] = []
 
-    async def find_textures(self, scans: list[Scan]) -> None:
+    async def find_textures(self) -> None:
         """The materials of the mail, and the images that one of them names: those are no photos."""
+        scans = self.making.own
         materials = [one for one in scans if one.format == Format.MTL][:MOST_BESIDE]
         said = ""
         for one in materials:
@@ -161,7 +149,7 @@ class _Bench:
         await self._note(scan, work, facts, sealed, used)
 
     async def _plain(self, scan: Scan) -> Memory:
-        place = self._place(scan, "original")
+        place = self.making.place(scan, "original")
         return await self.house.object_threads.run(plain, self.house, self.key, place)
 
     async def _seal(
@@ -172,7 +160,7 @@ class _Bench:
         run = self.house.object_threads.run
         for what, result in zip(work.outputs, results, strict=True):
             with result:
-                place = self._place(scan, what)
+                place = self.making.place(scan, what)
                 empty = result.size == 0
                 sealed[what] = (
                     (0, "")
@@ -212,92 +200,3 @@ class _Bench:
     async def _refuse(self, scan: Scan, problem: str) -> None:
         async with self.house.database.write() as connection:
             await cases.set_scan(connection, scan.id, ScanState.REFUSED, problem=problem)
-
-    def _place(self, scan: Scan, what: str) -> str:
-        return object_name(self.version.case_id, self.version.id, scan.number, what)
-
-
-async def draw_picture(house: House, children: Children, mail_id: str) -> None:
-    """Draws the case for letters and page; a case whose picture fails is shared without one."""
-    case, version, scans = await _load(house, mail_id)
-    ready = [scan for scan in scans if scan.is_surface][:MOST_DRAWN]
-    if not ready or version.picture:
-        return
-    async with house.database.read() as connection:
-        key = await house.case_key(connection, case.id)
-    levels = [(scan.number, "medium" if scan.medium_size else "full") for scan in ready]
-    names = [object_name(case.id, version.id, number, level) for number, level in levels]
-    run = house.object_threads.run
-    try:
-        async with children.room:
-            with ExitStack() as inputs:
-                loaded = [
-                    inputs.enter_context(await run(plain, house, key, name)) for name in names
-                ]
-                facts, pictures = await children.run(
-                    "draw_case",
-                    loaded,
-                    len(PICTURES),
-                    roles=[scan.role for scan in ready],
-                    arches=[scan.arch for scan in ready],
-                )
-    except (ScanRefused, ChildLost):
-        return
-    for what, picture in zip(PICTURES, pictures, strict=True):
-        with picture:
-            place = object_name(case.id, version.id, 0, what)
-            await run(seal_result, house, key, place, picture)
-    async with house.database.write() as connection:
-        await cases.set_picture(connection, version.id, drawn=True, frame=facts["frame"])
-
-
-async def relate_scans(house: House, children: Children, mail_id: str) -> None:
-    """Measures how the scans meet; a case of which that cannot be told is shared without it."""
-    case, version, scans = await _load(house, mail_id)
-    met = [scan for scan in scans if scan.is_surface and scan.role in MEETING][:MOST_MET]
-    triangles = sum((scan.report or {}).get("triangles", 0) for scan in met)
-    if version.contacts is not None or triangles > MOST_TRIANGLES:
-        return
-    if len(met) < 2:
-        async with house.database.write() as connection:
-            await cases.set_contacts(connection, version.id, {"meetings": []})
-        return
-    async with house.database.read() as connection:
-        key = await house.case_key(connection, case.id)
-    names = [object_name(case.id, version.id, scan.number, "full") for scan in met]
-    run = house.object_threads.run
-    try:
-        async with children.room:
-            with ExitStack() as inputs:
-                loaded = [
-                    inputs.enter_context(await run(plain, house, key, name)) for name in names
-                ]
-                facts, maps = await children.run(
-                    "relate_scans", loaded, len(met), roles=[scan.role for scan in met]
-                )
-    except (ScanRefused, ChildLost):
-        return
-    sizes = []
-    for scan, found in zip(met, maps, strict=True):
-        with found:
-            place = object_name(case.id, version.id, scan.number, "map")
-            sizes.append(
-                await run(seal_result, house, key, place, found) if found.size else (0, "")
-            )
-    numbers = [scan.number for scan in met]
-    meetings = [
-        {**meeting, "one": numbers[meeting["one"]], "other": numbers[meeting["other"]]}
-        for meeting in facts["meetings"]
-    ]
-    async with house.database.write() as connection:
-        for scan, (size, _) in zip(met, sizes, strict=True):
-            await cases.set_scan(connection, scan.id, ScanState.READY, map_size=size)
-        await cases.set_contacts(connection, version.id, {"meetings": meetings})
-
-
-async def _load(house: House, mail_id: str) -> tuple[Case, Version, list[Scan]]:
-    async with house.database.read() as connection:
-        case = await cases.case(connection, case_id_of(mail_id))
-        version = await cases.version(connection, derived_id("version", mail_id))
-        assert version is not None
-        return case, version, await cases.scans_of(connection, version.id)

@@ -92,7 +92,7 @@ async def _letters(
             await remark_letter_to(connection, case, person, heading, remark.text, now),
             f"{once}|{person.id}",
         )
-        for person in await _who_may_read(connection, case)
+        for person in await who_may_read(connection, case)
     ]
 
 
@@ -141,7 +141,7 @@ async def relay_comment(
         draft = await remark_letter(connection, case, heading, text, now)
         await outbox.write(connection, draft, domain, now, once=f"remark|{remark_id}")
         told.append(owner.name or owner.address)
-    for person in [] if reviewer else await _who_may_read(connection, case):
+    for person in [] if reviewer else await who_may_read(connection, case):
         draft = await remark_letter_to(connection, case, person, heading, text, now)
         once = f"remark|{remark_id}|{person.id}"
         await outbox.write(connection, draft, domain, now, once=once)
@@ -152,7 +152,8 @@ async def relay_comment(
     return told
 
 
-async def _who_may_read(connection: AsyncConnection, case: Case) -> list[Person]:
+async def who_may_read(connection: AsyncConnection, case: Case) -> list[Person]:
+    """The reviewers to whom something new may be written."""
     everybody = await access.reviewers_of(connection, case.id)
     return [
         person

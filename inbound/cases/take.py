@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from inbound.cases.again import DAMAGED, KEPT, PHOTOS, SCANS
-from inbound.cases.opening import case_id_of
+from inbound.cases.again import DAMAGED
+from inbound.cases.kinds import KEPT, PACKED, PHOTOS, SCANS
+from inbound.cases.making import living_case_of
 from inbound.cases.sealing import seal
-from inbound.cases.unpack import PACKED, Unpacker
+from inbound.cases.unpack import Unpacker
 from inbound.mail.attachments import Attachment
 from inbound.mail.names import distinct
 from inbound.mail.opened import OpenedMail
+from inbound.mail.text import note_of
 from inbound.scans.child import Children
 from inbound.scans.sniff import Format, sniff
 from store.errors import ChildLost, Refusal
@@ -18,7 +20,6 @@ from store.house import House, object_name
 from store.model import ScanState
 from store.records import cases, mails
 from store.sweep import TRIES
-from store.tokens import derived_id
 
 _NOT_SHARED = "It was left out. Scans are STL, PLY, OBJ, 3MF, GLB or OFF, or a ZIP of these."
 _WITH_A_SCAN = "was not shared: a photo or a document goes with a scan, or in a mail whose subject names a reviewer."
@@ -38,8 +39,9 @@ _LEFT_OUT = {
 
 @dataclass
 class _Taken:
-    """What the attachments of a mail gave: stored scans, and a sentence for all that is none."""
+    """What a mail gave: stored scans, a sentence for every file that is none, and its words."""
 
+    note: str = ""
     stored: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)  # of the files as they were sent
@@ -52,20 +54,24 @@ def left_out(name: str, kind: Format) -> str:
 
 async def take_files(house: House, children: Children, mail_id: str) -> None:
     """Decodes the attachments of a mail into sealed originals and writes their rows."""
-    case_id = case_id_of(mail_id)
-    version_id = derived_id("version", mail_id)
+    version_id = cases.version_id_of(mail_id)
     async with house.database.read() as connection:
-        if await cases.version(connection, version_id):
-            return
-        key = await house.case_key(connection, case_id)
         mail = await mails.mail(connection, mail_id)
+        case = await living_case_of(connection, mail)
+        if case is None or await cases.version(connection, version_id):
+            return
+        key = await house.case_key(connection, case.id)
     last_try = mail.failures + 1 >= TRIES
-    shelf = _Shelf(house, children, key, case_id, version_id, last_try=last_try)
+    shelf = _Shelf(house, children, key, case.id, version_id, last_try=last_try)
     taken = await shelf.take(mail_id)
     async with house.database.write() as connection:
-        now = house.clock.now()
-        await cases.add_version(connection, case_id, mail_id, now, taken.left_out, taken.stored)
-        await mails.note_files(connection, mail_id, sorted(taken.digests - {DAMAGED}))
+        if await living_case_of(connection, mail) is None:
+            return  # it ended meanwhile: whoever announces clears away what was sealed
+        now, known = house.clock.now(), sorted(taken.digests - {DAMAGED})
+        await cases.add_version(
+            connection, case.id, mail_id, now, taken.left_out, taken.stored, taken.note
+        )
+        await mails.note_files(connection, mail_id, known)
 
 
 class _Shelf:
@@ -92,6 +98,7 @@ class _Shelf:
     async def take(self, mail_id: str) -> _Taken:
         run = self.house.threads.run
         with await run(OpenedMail, self.house.spool, mail_id) as mail:
+            self.taken.note = note_of((await run(mail.contents)).body)
             for file in await run(mail.files):
                 if file.format in KEPT:
                     digest = await self._store(file.name, file.pieces)

@@ -8,7 +8,9 @@ exports all in one unit, and what came from elsewhere is in millimetres already.
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from inbound.cases.changes import UNIT_NAMES
 from inbound.cases.letters import notice_letter
+from inbound.cases.making import living_case_of
 from inbound.mail.quotes import fold
 from inbound.scans.check import likely_unit
 from inbound.scans.roles import Role
@@ -22,7 +24,7 @@ from store.model import (
     Scan,
     ScanState,
 )
-from store.records import audit, cases, mails, outbox
+from store.records import audit, cases, mails, outbox, versions
 
 _JAWS = frozenset({Role.UPPER, Role.LOWER, Role.SITU, Role.ANTAGONIST, Role.MODEL})
 _MAY_BE_SMALL = frozenset({"cm"})  # what a single crown, named like nothing, may look like
@@ -35,7 +37,6 @@ _SAID = {
     "m": "m meter meters metre metres metro metros 米",
 }
 _UNITS = {fold(word): unit for unit, words in _SAID.items() for word in words.split()}
-_NAMES = {"cm": "centimetres", "inch": "inches", "m": "metres"}
 
 
 def doubtful(scans: list[Scan]) -> dict[str, Scan]:
@@ -62,7 +63,7 @@ async def ask_for_unit(
     end = now + QUESTION_LIFETIME
     await cases.set_times(connection, case.id, expires_at=end, due_at=end)
     case = await cases.case(connection, case.id)
-    sentences = [_looks(scan, unit) for unit, scan in doubtful(scans).items()]
+    sentences = doubts_in_words(scans)
     sentences.append(
         "Nobody has been told yet. Reply INCH, CM, M or MM on the first line: MM shares the scans as"
         " they are; INCH, CM and M convert them to millimetres first. Without an answer within 24"
@@ -85,11 +86,7 @@ async def take_unit(
     version = await cases.latest_version(connection, case.id)
     assert version is not None, "a held case has a version"
     scans = await cases.scans_of(connection, version.id)
-    for scan in scans:
-        if scan.is_surface and _is_open(scan):
-            meant = unit if _probable(scan) != "mm" or _fits(scan, unit) else "mm"
-            anew = ScanState.READY if meant == "mm" else ScanState.STORED
-            await cases.set_scan(connection, scan.id, anew, unit=meant)
+    await _apply(connection, scans, dict.fromkeys(doubtful(scans), unit))
     if unit != "mm":
         await cases.forget_drawing(connection, version.id)
     await cases.move(connection, case.id, CaseState.PREPARING)
@@ -100,6 +97,66 @@ async def take_unit(
     mail_id = await mails.waiting_of_case(connection, case.id)
     assert mail_id is not None, "a held case has a waiting mail"
     await mails.work_again(connection, mail_id, now)
+
+
+async def take_unit_as_before(house: House, mail_id: str) -> bool:
+    """Step: the scans of a next version that raise the doubt which the owner has answered before are
+    taken in the unit that was said then; True if any is to be prepared anew.
+    """
+    async with house.database.write() as connection:
+        mail = await mails.mail(connection, mail_id)
+        case = await living_case_of(connection, mail)
+        if case is None or case.state is not CaseState.OPEN:
+            return False
+        own = await cases.scans_of(connection, cases.version_id_of(mail_id))
+        own = [scan for scan in own if not scan.is_carried]
+        answers = await _answers(connection, case)
+        units = {doubt: _as_said(scan, doubt, answers) for doubt, scan in doubtful(own).items()}
+        if units and all(units.values()):
+            await _apply(connection, own, units)
+            own = await cases.scans_of(connection, cases.version_id_of(mail_id))
+        return any(scan.state is ScanState.STORED for scan in own)
+
+
+def doubts_in_words(scans: list[Scan]) -> list[str]:
+    return [_looks(scan, unit) for unit, scan in doubtful(scans).items()]
+
+
+async def _answers(connection: AsyncConnection, case: Case) -> dict[str, str]:
+    """What the owner has said in this case, by what the numbers looked like."""
+    said = {}
+    for scan in await versions.originals_of(connection, case.id):
+        if scan.unit and scan.is_surface:
+            x, y, z = (scan.report or {})["size_mm"]
+            said[scan.unit if scan.unit != "mm" else likely_unit((x, y, z))] = scan.unit
+    return said
+
+
+def _as_said(scan: Scan, doubt: str, answers: dict[str, str]) -> str:
+    """The unit of a scan that looks like `doubt`, by what was said before; empty if that tells nothing.
+
+    A crown in inches looks like metres, but would then be larger than any jaw.
+    """
+    if doubt in answers:
+        return answers[doubt]
+    said = set(answers.values()) - {"mm"}
+    alone = said.pop() if len(said) == 1 else ""
+    return alone if alone and _fits(scan, alone) and not _fits(scan, doubt) else ""
+
+
+async def _apply(connection: AsyncConnection, scans: list[Scan], units: dict[str, str]) -> None:
+    """Notes the unit of each scan that does not declare one; what is converted is prepared anew.
+
+    Args:
+        units: what was said, by what the numbers look like. The first counts for all scans of the mail
+            that it does not make larger than any jaw.
+    """
+    first = next(iter(units.values()))
+    for scan in scans:
+        if scan.is_surface and _is_open(scan):
+            meant = units.get(_probable(scan)) or (first if _fits(scan, first) else "mm")
+            anew = ScanState.READY if meant == "mm" else ScanState.STORED
+            await cases.set_scan(connection, scan.id, anew, unit=meant)
 
 
 def _is_open(scan: Scan) -> bool:
@@ -125,6 +182,4 @@ def _probable(scan: Scan) -> str:
 
 def _looks(scan: Scan, unit: str) -> str:
     sides = " × ".join(f"{side:.2g}" for side in (scan.report or {})["size_mm"])
-    return (
-        f"{scan.original_name} measures {sides}: that looks like {_NAMES[unit]}, not millimetres."
-    )
+    return f"{scan.original_name} measures {sides}: that looks like {UNIT_NAMES[unit]}, not millimetres."

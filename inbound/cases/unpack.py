@@ -17,7 +17,6 @@ from store.errors import Refusal, ScanRefused
 from store.threads import Threads
 
 MOST_UNPACKED = 200  # files of one mail; each costs a child
-PACKED = frozenset({Format.ZIP, Format.TNEF})
 # Outlook's own names for the pictures of a signature: linked, missing, and drawn into Rich Text.
 _SIGNATURE = re.compile(
     r"image\d{3}\.(?:png|jpe?g|gif|bmp|tiff?|[ew]m[fz])|~WRD\d+\.jpg|picture \(.+\)", re.IGNORECASE

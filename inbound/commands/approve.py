@@ -6,8 +6,18 @@ from store.model import RemarkKind
 
 
 async def run(desk: Desk, order: Order) -> Transcript:
-    """Approves the version that you were sent; a note may follow behind a colon."""
-    return await verdict.give(desk, RemarkKind.APPROVED, order.text)
+    """Approves the version whose letter you answer, or the one you name, as in v2; a note may follow
+    behind a colon.
+    """
+    return await verdict.give(desk, RemarkKind.APPROVED, order)
 
 
-COMMAND = Command("APPROVE", "[: note]", run, True, Weight.CHANGE, frozenset({Role.REVIEWER}))
+COMMAND = Command(
+    "APPROVE",
+    "[version] [: note]",
+    run,
+    True,
+    Weight.CHANGE,
+    frozenset({Role.REVIEWER}),
+    verdict.describe,
+)

@@ -4,7 +4,7 @@ from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store import ending
 from store.errors import CommandRefused
 from store.model import Case, CaseState
-from store.records import access, cases
+from store.records import access, versions
 
 
 async def run(desk: Desk, _order: Order) -> Transcript:
@@ -22,8 +22,7 @@ async def describe(desk: Desk, _order: Order) -> list[str]:
             f"{case.name} (#{case.public_id}) is not shared: your mail with its scans, which waits for"
             " your answer, will be destroyed at once and for good."
         ]
-    version = await cases.latest_version(desk.connection, case.id)
-    scans = await cases.scans_of(desk.connection, version.id) if version else []
+    scans = await versions.originals_of(desk.connection, case.id)
     reviewers = await access.reviewers_of(desk.connection, case.id)
     files = "1 file" if len(scans) == 1 else f"{len(scans)} files"
     them = "it" if len(scans) == 1 else "them"

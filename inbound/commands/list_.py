@@ -1,9 +1,10 @@
 """LIST."""
 
+from inbound.cases.facts import newest_verdicts
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.clock import day_in_words
-from store.model import Case, CaseState
-from store.records import access, cases
+from store.model import Case, CaseState, RemarkKind
+from store.records import access, cases, remarks
 
 
 async def run(desk: Desk, _order: Order) -> Transcript:
@@ -26,7 +27,22 @@ async def _line(desk: Desk, case: Case) -> str:
     views = sum(reviewer.views for reviewer in reviewers)
     seen = f"seen {views} times" if views != 1 else "seen once"
     end = day_in_words(case.expires_at)
-    return f"#{case.public_id}  {case.name}: {people}, {seen}, ends {end}"
+    said = ", ".join([people, *await _version(desk, case), seen, f"ends {end}"])
+    return f"#{case.public_id}  {case.name}: {said}"
+
+
+async def _version(desk: Desk, case: Case) -> list[str]:
+    """Which version people see, where there are several, and who has judged it."""
+    shared = await cases.shared_versions(desk.connection, case.id)
+    if not shared:
+        return []
+    newest = shared[-1]
+    said = [f"version {newest.number}"] if newest.number > 1 else []
+    verdicts = newest_verdicts(await remarks.of_case(desk.connection, case.id), {newest.id: 1})
+    kinds = [one.kind for one in verdicts.values() if one.version_id == newest.id]
+    approved, changes = kinds.count(RemarkKind.APPROVED), kinds.count(RemarkKind.CHANGES)
+    said += [f"approved by {approved}"] if approved else []
+    return said + ([f"changes asked for by {changes}"] if changes else [])
 
 
 COMMAND = Command("LIST", "", run, about_case=False, weight=Weight.READ)

@@ -45,6 +45,7 @@ class Order:
     unknown: list[str] = field(default_factory=list)  # words that are none of these
     code: str = ""  # the second factor that came with it, as it was typed
     text: str = ""  # what a verb that takes free text was given
+    version: int | None = None  # which one a verdict is about, as far as its mail tells
 
     @property
     def trail(self) -> str:

@@ -22,15 +22,8 @@ from inbound.scans.relate import relate
 from inbound.scans.roles import Role
 from inbound.scans.sniff import Format
 from inbound.scans.texture import baked
+from store.model import SIDES
 
-SIDES = (
-    "front",
-    "left",
-    "right",
-    "back",
-    "upper",
-    "lower",
-)  # as they are written, after letter and poster
 # How files that hold files are read: each module lists its members and extracts one.
 _UNPACKERS: dict[str, Any] = {Format.ZIP: archive, Format.TNEF: tnef}
 Job = Callable[[list[memoryview], list[BinaryIO], dict[str, Any]], dict[str, Any]]

@@ -82,8 +82,8 @@ def prepare(
     mesh = _scaled(found.mesh, mm_per_unit)
     copy, suffix = write(mesh, kind)
     # The triangles as read are let go here, before the largest arrays are made.
-    facts = replace(found, mesh=_NOTHING)
-    mesh, found = weld(mesh), facts
+    mesh = weld(mesh)
+    found = replace(found, mesh=mesh)
     surface = _surface(mesh)
     report, arch = examine(surface), frames.arch(surface)
     plain = baked(mesh)
@@ -105,7 +105,6 @@ def prepare(
 
 
 _WORTH = 1.6  # times as many triangles, before a level between is worth its making
-_NOTHING = Mesh(np.empty((0, 3), np.float32), np.empty((0, 3), np.int32))
 
 
 def _scaled(mesh: Mesh, factor: float) -> Mesh:

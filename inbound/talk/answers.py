@@ -10,7 +10,7 @@ from inbound.cases.facts import case_facts
 from inbound.cases.letters import reply_letter
 from inbound.talk.talk import Talk
 from store.model import Case, MailState
-from store.records import access, audit, mails, outbox
+from store.records import access, audit, cases, mails, outbox
 
 
 async def answer(
@@ -39,10 +39,12 @@ async def answer(
     )
     if (thread := case or thread) is not None and speaker.roles:
         person = speaker.reviewer or await access.owner_of(talk.connection, thread.id)
+        newest = await cases.newest_shared(talk.connection, thread.id)
         draft = replace(
             draft,
             case_id=thread.id,
             person_id=person.id if person.address == speaker.address else None,
+            version=newest.number if newest else None,
             thread=[*(thread.thread if speaker.member else []), *draft.thread],
         )
     await outbox.write(talk.connection, draft, talk.house.settings.domain, talk.now, once)

@@ -124,7 +124,9 @@ async def _write(
     if found.case_id:
         owner = await access.owner_of(connection, found.case_id)
         person = speaker.reviewer or (owner if owner.address == speaker.address else None)
-        draft = replace(draft, person_id=person.id if person else None)
+        newest = await cases.newest_shared(connection, found.case_id)
+        version = newest.number if newest else None
+        draft = replace(draft, person_id=person.id if person else None, version=version)
     once = f"confirmed|{found.id}"
     await outbox.write(connection, draft, house.settings.domain, house.clock.now(), once)
 

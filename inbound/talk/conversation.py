@@ -6,28 +6,19 @@ is nothing to the case hears whom to ask. Everything a mail causes is one transa
 the letter that says so, the trail, and the mail's own end.
 """
 
-from typing import Any
-
 from inbound.cases.letters import notice_letter
 from inbound.cases.opening import name_reviewers
 from inbound.cases.remarks import relay_comment
 from inbound.cases.subject import Reviewer, take_addresses
 from inbound.cases.units import take_unit, unit_said
-from inbound.commands.shape import Order, Role
-from inbound.commands.table import COMMANDS, verbs_of
-from inbound.mail.skeleton import Contents
+from inbound.commands.shape import Role
 from inbound.mail.text import note_of
 from inbound.talk.answers import answer, end
-from inbound.talk.grammar import (
-    Reading,
-    Said,
-    find_order_below,
-    first_line,
-    read_order,
-    read_reply,
-    same_order,
-)
+from inbound.talk.grammar import Reading, Said, find_order_below, first_line
+from inbound.talk.next_version import with_version
+from inbound.talk.nothing import say_already_here, say_why_nothing
 from inbound.talk.orders import carry_out, command_rows
+from inbound.talk.reading import reading_of
 from inbound.talk.talk import Talk
 from store.clock import DAY
 from store.errors import CommandRefused
@@ -65,28 +56,23 @@ async def converse(talk: Talk, case: Case | None) -> None:
 
 async def _hear(talk: Talk, case: Case | None) -> None:
     """Raises CommandRefused where nothing was done; the sentence says why."""
-    reading = _reading_of(talk, case)
+    reading = reading_of(talk, case)
     if reading.said is Said.COMMAND and reading.order:
-        await carry_out(talk, case, reading.order)
+        await carry_out(talk, case, await with_version(talk, case, reading.order))
     elif case is not None and case.state is CaseState.WAITING and (named := _named(talk)):
         await _name(talk, case, named)
     elif case is not None and case.state is CaseState.HELD and (unit := _unit(talk)):
         await _take_unit(talk, case, unit)
-    elif (
-        case is not None and case.is_open(talk.now) and _unit(talk) and await _was_asked(talk, case)
-    ):
-        raise CommandRefused(
-            f"The scans of {case.short_name} were shared in the unit that you said before, so nothing was"
-            " done. To correct it, REVOKE the links and send the scans in a new mail."
-        )
+    elif case is not None and case.is_open(talk.now) and (unit := _unit(talk)):
+        raise CommandRefused(await _why_no_unit(talk, case, unit))
     elif _is_unsure(talk, reading):
         await _ask_back(talk, case, reading)
     elif case is not None and talk.known and case.state in LIVE_CASES:
-        await _say_already_here(talk, case)
+        await say_already_here(talk, case)
     elif case is not None and case.is_open(talk.now) and (note := _note_of(talk, reading)):
         await _relay(talk, case, note)
     else:
-        await _help(talk, case)
+        await say_why_nothing(talk, case)
 
 
 # ---------------------------------------------------------------- what was said
@@ -96,52 +82,6 @@ def _is_unsure(talk: Talk, reading: Reading) -> bool:
     """Whether to ask what was meant; of a whole command further down it is known."""
     nearly = reading.said is Said.NEARLY and reading.order is not None
     return nearly and not talk.left_out and not find_order_below(talk.contents.body)
-
-
-def _reading_of(talk: Talk, case: Case | None) -> Reading:
-    """What the first line is, or the subject of a prefilled mail whose body is empty.
-
-    Raises:
-        CommandRefused: its text and its HTML say different things, and one of them changes something.
-    """
-    contents, verbs = talk.contents, verbs_of(talk.speaker.roles)
-    reading = read_reply(contents.body, verbs)
-    if contents.has_html and contents.text.strip():
-        other = read_reply(contents.html_text, verbs)
-        if not same_order(reading, other) and _changes(reading, other):
-            raise CommandRefused(
-                "Your mail says one thing as plain text and another as HTML, so nothing was done."
-                " Send the command once more as plain text."
-            )
-    if reading.said is Said.NOTHING and not first_line(contents.body):
-        order = _order_in_subject(contents, case)
-        return Reading(Said.COMMAND, order, order.line) if order else reading
-    return reading
-
-
-def _order_in_subject(contents: Contents, case: Case | None) -> Order | None:
-    """Only the form that our buttons write: it names the case, and is no answer to anything.
-
-    Outside of a thread a subject may ask; to change something it must name the case by its #.
-    """
-    order = read_order(first_line(contents.subject))
-    if order is None:
-        return None
-    if case is not None:
-        return order if f"#{case.public_id}" in order.cases else None
-    named = any(name.startswith("#") for name in order.cases)
-    return order if named or not _may_change(order) else None
-
-
-def _changes(*readings: Reading) -> bool:
-    return any(
-        reading.said is Said.COMMAND and reading.order and _may_change(reading.order)
-        for reading in readings
-    )
-
-
-def _may_change(order: Order) -> bool:
-    return order.verb not in COMMANDS or COMMANDS[order.verb].changes
 
 
 def _note_of(talk: Talk, reading: Reading) -> str:
@@ -186,6 +126,8 @@ async def _ask_back(talk: Talk, case: Case | None, reading: Reading) -> None:
     ]
     if case is not None:
         sentences.append("To send your words as a comment, begin them with COMMENT.")
+    if case is not None and talk.has_scans and talk.speaker.member:
+        sentences.append("Your scans were not taken. Send them once more, without a command.")
     rows = command_rows(talk.speaker.roles)
     context = {"heading": f"Did you mean {verb}?", "sentences": sentences, "commands": rows}
     await answer(talk, case, "asked back", context)
@@ -265,98 +207,23 @@ def _unit(talk: Talk) -> str:
     return unit_said(first_line(talk.contents.body)) if Role.MEMBER in talk.speaker.roles else ""
 
 
-async def _was_asked(talk: Talk, case: Case) -> bool:
+async def _why_no_unit(talk: Talk, case: Case, unit: str) -> str:
+    """A unit alone on its line is meant for us, and never passed on to reviewers."""
     version = await cases.latest_version(talk.connection, case.id)
     scans = await cases.scans_of(talk.connection, version.id) if version else []
-    return any(scan.unit for scan in scans)
+    if any(scan.unit for scan in scans):
+        return (
+            f"The scans of {case.short_name} were shared in the unit that you said before, so nothing was"
+            " done. To correct it, REVOKE the links and send the scans in a new mail."
+        )
+    return (
+        f"No unit is asked for in {case.short_name}, so nothing was done and “{unit.upper()}” was passed on"
+        f" to nobody. Send scans in millimetres into this thread; or send them in a new mail to"
+        f" {talk.house.settings.addressing.share()}, where their unit is asked for."
+    )
 
 
 async def _take_unit(talk: Talk, case: Case, unit: str) -> None:
     """No letter now: the answer to the share comes when the scans are ready."""
     await take_unit(talk.house, talk.connection, case, unit, talk.speaker.address)
     await mails.settle(talk.connection, talk.mail.id, MailState.DONE, "unit said", case.id)
-
-
-# ---------------------------------------------------------------- nothing to do
-
-
-_ASKED = {
-    CaseState.WAITING: "They wait for a reviewer: reply with the address on the first line.",
-    CaseState.HELD: "They wait for their unit: reply MM, CM, INCH or M on the first line.",
-}
-
-
-async def _say_already_here(talk: Talk, case: Case) -> None:
-    """The same scans once more: said once, and nothing is done."""
-    waits = _ASKED.get(case.state, "")
-    again = (
-        "RESEND sends the reviewers their link once more. To show the scans to somebody else, reply"
-        " ADD and that person's address."
-    )
-    sentences = [
-        f"These scans are in {case.name} (#{case.public_id}) already. Nothing was done and nobody was"
-        " told.",
-        waits if case.state in _ASKED else again,
-    ]
-    context = {"heading": "Already here", "sentences": sentences}
-    once = f"already here|{case.id}|{talk.known}"
-    await answer(talk, case, "already here", context, once=once)
-
-
-async def _help(talk: Talk, case: Case | None) -> None:
-    """Mail without anything for us, such as a rule that forwards it all, is told so once a day."""
-    sentences = _why_nothing_was_done(talk, case)
-    nothing_shared = case is None and talk.left_out
-    context: dict[str, Any] = {
-        "heading": "Nothing was shared" if nothing_shared else "What you can say",
-        "sentences": sentences,
-        "commands": command_rows(talk.speaker.roles),
-    }
-    await answer(talk, case, "help", context, once=_hint(talk) if case is None else "")
-
-
-def _hint(talk: Talk) -> str:
-    """The same advice once a day: a rule that forwards invoices brings a hundred PDFs.
-
-    Who names a reviewer has meant to share, and is answered each time.
-    """
-    if take_addresses(talk.contents.subject).reviewers:
-        return ""
-    # The end of a sentence says what to do; the file's name before it is another one each time.
-    advice = "|".join(sorted({sentence[-60:] for sentence in talk.left_out}))
-    return f"hint|{talk.speaker.address}|{talk.now // DAY}|{advice}"
-
-
-def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
-    new_mail = f"in a new mail to {talk.house.settings.addressing.share()}"
-    if find_order_below(talk.contents.body):
-        return ["A command counts only on the first line. Put it there and send it again."]
-    if case is None:
-        return [
-            *talk.left_out,
-            "No scan was found in your mail. Attach STL, PLY, OBJ, 3MF, GLB, OFF, or a ZIP of these, and"
-            " write the reviewer's address and the case number in the subject.",
-        ]
-    return _why_nothing_in_thread(talk, case, new_mail)
-
-
-def _why_nothing_in_thread(talk: Talk, case: Case, new_mail: str) -> list[str]:
-    if talk.has_scans:
-        return [
-            f"Scans in a reply are not added to a case, so nothing was done. Send them {new_mail}."
-        ]
-    if talk.left_out:
-        return ["Files in a reply are not passed on, so nothing was done.", *talk.left_out]
-    by_state = {
-        CaseState.WAITING: "Reply with the reviewer's e-mail address on the first line.",
-        CaseState.HELD: "Reply with the unit of the scans on the first line: MM, CM, INCH or M.",
-        CaseState.UNANSWERED: "The day for an answer is over and your mail was destroyed. Send the"
-        f" scans {new_mail}.",
-        CaseState.PREPARING: "The scans are being prepared, so nothing was done. Say it again in a"
-        " minute.",
-    }
-    if case.state in by_state:
-        return [by_state[case.state]]
-    if not case.is_open(talk.now):
-        return ["This case has ended, so your words were passed on to nobody."]
-    return ["Your reply says nothing that we could do or pass on."]

@@ -118,6 +118,7 @@ def _what_it_does(order: Order) -> tuple[object, ...]:
     return (
         order.verb,
         order.days,
+        order.version,
         order.code,
         *([word.lower() for word in words] for words in named),
     )
@@ -141,6 +142,7 @@ def _order_of(head: Head, below: list[str]) -> Order | None:
         more = _more_addresses(rest, below)
         words, below = plain(" ".join([rest, *more])).split(), below[len(more) :]
     order = _with_arguments(head.verb, words)
+    order.cases.extend(head.cases)
     return replace(order, code=code or _code_below(below)[1])
 
 
@@ -217,8 +219,13 @@ def _with_text(head: Head, below: list[str]) -> Order:
     if code == UNUSABLE_CODE:
         place, code = -1, ""
     below = [line for index, line in enumerate(below) if index != place]
-    line = f"{head.verb} {plain(first[:LONGEST_SHOWN])}".strip()
-    return Order(head.verb, line, code=code, text=tidy("\n".join([first, *below])))
+    marks = [*head.cases, *([f"v{head.version}"] if head.version is not None else [])]
+    verb = " ".join([head.verb, *marks])
+    line = f"{verb}{':' if marks and first else ''} {plain(first[:LONGEST_SHOWN])}".strip()
+    text = tidy("\n".join([first, *below]))
+    return Order(
+        head.verb, line, cases=list(head.cases), code=code, text=text, version=head.version
+    )
 
 
 def _with_arguments(verb: str, words: list[str], leave_out: bool = False) -> Order:

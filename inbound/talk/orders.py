@@ -1,5 +1,6 @@
 """A command is carried out, or refused with a sentence: is it clear, and is it theirs to say?"""
 
+from dataclasses import replace
 from typing import Any
 
 from inbound.commands.authority import Way, way_of
@@ -12,6 +13,10 @@ from store.errors import CommandRefused
 from store.model import Case
 from store.records import cases, labs
 
+_SCANS_LEFT = (
+    "The scans in your mail were not taken, since a command stands on its first line. Send them into the"
+    " thread once more without it, and they are the next version."
+)
 _TELLS_OF_EACH = {"ADD", "ADDRESS"}  # they say of each address what is wrong with it
 
 
@@ -40,6 +45,8 @@ async def carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
     if transcript.answered:
         await end(talk, case, outcome, order.trail)
         return
+    if talk.has_scans and case is not None and speaker.member:
+        transcript = replace(transcript, done=[*transcript.done, _SCANS_LEFT])
     context = told(order, command, transcript, case, speaker)
     await answer(talk, case, outcome, context, thread_case, line=order.trail)
 

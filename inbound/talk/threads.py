@@ -9,9 +9,11 @@ import re
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from inbound.mail.skeleton import Contents
-from store.model import Case, Mail
+from inbound.talk.grammar import first_line, read_order
+from store.model import Case, Letter, Mail
 from store.records import access, cases, labs, outbox
 
+_BUTTONS = frozenset({"APPROVE", "CHANGES", "STOP"})
 _MOST = 20  # Message-IDs that are looked at
 _MESSAGE_ID = re.compile(r"<[^<>\s]{3,300}>")
 _TAG = re.compile(r"\[#([0-9A-HJKMNP-TV-Z]{6,10})\]")
@@ -25,22 +27,32 @@ async def case_answered(connection: AsyncConnection, mail: Mail, contents: Conte
     return case if case and await _is_theirs(connection, mail, case) else None
 
 
-async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Case | None:
+async def letter_answered(connection: AsyncConnection, contents: Contents) -> Letter | None:
     """What it answers counts before what that one answered: a thread may have touched other cases."""
     for name in ("in-reply-to", "references"):
         ids = _MESSAGE_ID.findall(contents.header(name)[:8_000])
         letter = await outbox.by_message_ids(connection, ids[:1] + ids[1:][-_MOST:])
         if letter is not None:
-            return await cases.case(connection, letter.case_id) if letter.case_id else None
+            return letter
     return None
 
 
+async def _case_of_letter(connection: AsyncConnection, contents: Contents) -> Case | None:
+    letter = await letter_answered(connection, contents)
+    return await cases.case(connection, letter.case_id) if letter and letter.case_id else None
+
+
 async def _case_in_subject(connection: AsyncConnection, contents: Contents) -> Case | None:
-    """Only in an answer: "Re: … [#7F3KQ2]" is how our letters to reviewers are called."""
+    """In an answer "Re: … [#7F3KQ2]" is how our letters to reviewers are called; in a mail of its own
+    "APPROVE #7F3KQ2 v2" is what their buttons write.
+    """
     found = _TAG.search(contents.subject[:500])
-    if not found or not contents.header("in-reply-to"):
+    if found and contents.header("in-reply-to"):
+        return await cases.find_by_public_id(connection, found[1])
+    order = read_order(first_line(contents.subject))
+    if order is None or order.verb not in _BUTTONS or len(order.cases) != 1:
         return None
-    return await cases.find_by_public_id(connection, found[1])
+    return await cases.find_by_public_id(connection, order.cases[0].lstrip("#"))
 
 
 async def _is_theirs(connection: AsyncConnection, mail: Mail, case: Case) -> bool:

@@ -110,7 +110,7 @@ async def set_times(
 async def break_off(connection: AsyncConnection, mail_id: str, now: int) -> bool:
     """The mail of a case in preparation was given up: the case's flow ends it and says so.
 
-    False if the mail has no such case.
+    False if the mail has no such case; an open case whose next version it brought stays as it is.
     """
     case_id = derived_id("case", mail_id)
     changed = await connection.execute(
@@ -157,7 +157,7 @@ async def forget_contents(connection: AsyncConnection, case_id: str) -> None:
     await connection.execute(
         sa.update(versions)
         .where(versions.c.case_id == case_id)
-        .values(left_out=[], frame=None, contacts=None)
+        .values(left_out=[], note="", frame=None, contacts=None)
     )
 
 
@@ -171,9 +171,13 @@ async def add_version(
     now: int,
     left_out: list[str],
     stored: list[dict[str, Any]],
+    note: str = "",
 ) -> Version:
-    """Writes a version and its stored scans; free to call twice for one mail."""
-    version_id = derived_id("version", mail_id)
+    """Writes a version and its stored scans; free to call twice for one mail.
+
+    Its number may change until it is shared: `share_version` says which it is.
+    """
+    version_id = version_id_of(mail_id)
     known = await version(connection, version_id)
     if known:
         return known
@@ -187,6 +191,7 @@ async def add_version(
             mail_id=mail_id,
             created_at=now,
             left_out=left_out,
+            note=note,
         )
     )
     for scan in stored:
@@ -196,6 +201,11 @@ async def add_version(
     added = await version(connection, version_id)
     assert added is not None
     return added
+
+
+def version_id_of(mail_id: str) -> str:
+    """The version that a mail brings."""
+    return derived_id("version", mail_id)
 
 
 async def version(connection: AsyncConnection, version_id: str) -> Version | None:
@@ -226,10 +236,30 @@ async def shared_versions(connection: AsyncConnection, case_id: str) -> list[Ver
     return [Version.of(row) for row in (await connection.execute(question)).mappings()]
 
 
-async def share_version(connection: AsyncConnection, version_id: str, now: int) -> None:
-    """From now on people see it."""
+async def newest_shared(connection: AsyncConnection, case_id: str) -> Version | None:
+    shared = await shared_versions(connection, case_id)
+    return shared[-1] if shared else None
+
+
+async def share_version(connection: AsyncConnection, version_id: str, now: int) -> int:
+    """From now on people see it; returns its number, the one after the newest that they saw before.
+
+    Of versions that were mailed at the same time the first that is ready comes first.
+    """
+    wanted = await version(connection, version_id)
+    assert wanted is not None
+    newest = await newest_shared(connection, wanted.case_id)
+    number = (newest.number if newest else 0) + 1
+    if number != wanted.number:
+        # Another one, not ready yet, may have this number: it goes to the end for now.
+        of_case = versions.c.case_id == wanted.case_id
+        last = sa.select(sa.func.max(versions.c.number)).where(of_case)
+        free = ((await connection.execute(last)).scalar() or 0) + 1
+        holder = sa.update(versions).where(of_case, versions.c.number == number)
+        await connection.execute(holder.values(number=free))
     change = sa.update(versions).where(versions.c.id == version_id)
-    await connection.execute(change.values(shared_at=now))
+    await connection.execute(change.values(number=number, shared_at=now))
+    return number
 
 
 async def set_picture(
@@ -254,7 +284,7 @@ async def forget_drawing(connection: AsyncConnection, version_id: str) -> None:
 
 async def scans_of(connection: AsyncConnection, version_id: str) -> list[Scan]:
     question = sa.select(scans).where(scans.c.version_id == version_id).order_by(scans.c.number)
-    return [_scan(row) for row in (await connection.execute(question)).mappings()]
+    return [scan_of(row) for row in (await connection.execute(question)).mappings()]
 
 
 async def set_scan(
@@ -298,5 +328,5 @@ def _case(row: Any) -> Case:
     return Case.of({**row, **states})
 
 
-def _scan(row: Any) -> Scan:
+def scan_of(row: Any) -> Scan:
     return Scan.of({**row, "state": ScanState(row["state"])})

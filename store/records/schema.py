@@ -161,6 +161,8 @@ versions = sa.Table(
     sa.Column("frame", Json, nullable=True),
     sa.Column("contacts", Json, nullable=True),
     sa.Column("left_out", Json, nullable=False),
+    _text("note"),
+    sa.Column("follows", sa.Text, nullable=True),  # the version it carries from
     _time("shared_at", null=True),
     sa.UniqueConstraint("case_id", "number"),
 )
@@ -358,6 +360,7 @@ letters = sa.Table(
     _text("kind"),
     _ref("case_id", "cases.id", null=True),
     sa.Column("person_id", sa.Text, sa.ForeignKey("people.id"), nullable=True),
+    sa.Column("version", sa.BigInteger, nullable=True),  # the newest when it was written
     _text("recipient"),
     _text("recipient_name"),
     sa.Column("message_id", sa.Text, nullable=False, unique=True),

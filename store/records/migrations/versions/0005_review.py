@@ -26,6 +26,10 @@ def _widen_cases() -> None:
         table.add_column(_flag("tells_views", sa.false()))
     with op.batch_alter_table("versions") as table:
         table.add_column(sa.Column("shared_at", sa.BigInteger(), nullable=True))
+        table.add_column(sa.Column("note", sa.Text(), nullable=False, server_default=""))
+        table.add_column(sa.Column("follows", sa.Text(), nullable=True))
+    with op.batch_alter_table("letters") as table:
+        table.add_column(sa.Column("version", sa.BigInteger(), nullable=True))
     op.execute(
         "UPDATE versions SET shared_at = created_at WHERE case_id IN"
         " (SELECT id FROM cases WHERE state NOT IN ('waiting', 'preparing', 'held'))"
