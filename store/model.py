@@ -400,6 +400,18 @@ class Session(Row):
     viewed_at: int | None
     proof: Proof
 
+    def is_alive(self, now: int) -> bool:
+        """Whether it was not ended and is not 7 days old; it may be idle."""
+        return self.ended_at is None and self.created_at > now - SESSION_LIFETIME
+
+    def is_awake(self, now: int) -> bool:
+        """Whether it was used in the last 8 hours; else it needs a click."""
+        return self.last_seen_at > now - SESSION_IDLE
+
+    def satisfies(self, mode: AccessMode) -> bool:
+        """Whether it counts in a case: asked at every read, so that ACCESS acts at once."""
+        return mode is not AccessMode.CODE or self.proof is Proof.CODE
+
 
 @dataclass(frozen=True)
 class Knock(Row):
@@ -411,6 +423,7 @@ class Knock(Row):
     expires_at: int
     used_at: int | None
     tries: int
+    session_id: str | None  # the session that shows the picture
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ async def test_the_page_says_what_will_happen_and_tells_robots_and_caches_to_kee
     async with site.client.get(site.link_of(asked)) as answer:
         text = await answer.text()
         assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
     for said_there in ("DELETE", "C-1042 crown", KIM, "for good", "1 file"):

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from store.errors import Gone, NotFound, TryAgain
 from store.house import House
-from viewer import confirm, entry, files, page
+from viewer import confirm, entry, files, handover, knocking, page, stop
 from viewer.headers import add_headers
 from viewer.static_files import send_static
 from viewer.templates import page as render
@@ -26,6 +26,13 @@ def make_app(house: House) -> web.Application:
         [
             web.get("/r/{token}", entry.show_link),
             web.post("/r/{token}/open", entry.open_link),
+            web.get("/r/{token}/code", knocking.show_door),
+            web.post("/r/{token}/ask", knocking.ask_for_code),
+            web.post("/r/{token}/code", knocking.take_code),
+            web.post("/r/{token}/handover", handover.show_picture),
+            web.post("/r/{token}/leave", entry.leave),
+            web.get("/r/{token}/stop", stop.show_stop),
+            web.post("/r/{token}/stop", stop.take_stop),
             web.post("/r/{token}/seen", page.count_view),
             web.get("/r/{token}/poster.webp", files.send_poster),
             web.get("/r/{token}/view/{side:[a-z]{4,5}}.webp", files.send_view),

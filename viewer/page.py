@@ -7,7 +7,7 @@ from aiohttp import web
 
 from store.clock import in_words
 from store.model import Case, Scan, ScanState, Version
-from store.records import access, audit, cases, labs
+from store.records import access, audit, cases, labs, outbox, owners
 from viewer.templates import json_for_script, page
 from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
 
@@ -46,6 +46,12 @@ async def count_view(request: web.Request) -> web.Response:
                 lab_id=visit.holder.case.lab_id,
                 case_id=person.case_id,
             )
+            case = visit.holder.case
+            if case.tells_views and person.first_view_at is None:
+                draft = await owners.viewed_letter(connection, case, person)
+                once = f"viewed|{person.id}"
+                await outbox.write(connection, draft, house.settings.domain, now, once)
+    house.poke()
     return web.Response(status=204)
 
 
