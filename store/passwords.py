@@ -10,12 +10,15 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 SHORTEST, LONGEST = 8, 200  # characters
+_PLAIN = str.maketrans("‘’“”–—", "''\"\"--")
 _MEMORY, _PASSES, _LANES, _SALT, _LENGTH = 19 * 1024, 2, 1, 16, 32  # KiB; OWASP's second choice
 
 
 def plain_form(words: str) -> str:
-    """What is hashed: however a keyboard puts accents together, and however many blanks it writes."""
-    return " ".join(unicodedata.normalize("NFC", words).split())
+    """What is hashed: however a keyboard puts accents together, which quotes and dashes a telephone
+    makes of plain ones, and however many blanks it writes.
+    """
+    return " ".join(unicodedata.normalize("NFC", words).translate(_PLAIN).split())
 
 
 def hash_of(words: str) -> str:

@@ -44,6 +44,10 @@ _EXAMPLES = {
     "CHANGES": "CHANGES: the margin of 14",
     "COMMENT": "COMMENT and your words",
     "2FA": "2FA ON",
+    "ACCESS": "ACCESS CODE",
+    "PASSWORD": "PASSWORD: and the words",
+    "NOTIFY": "NOTIFY ON",
+    "DOWNLOADS": "DOWNLOADS OFF",
 }
 
 
