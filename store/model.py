@@ -405,8 +405,13 @@ class Session(Row):
         return self.ended_at is None and self.created_at > now - SESSION_LIFETIME
 
     def is_awake(self, now: int) -> bool:
-        """Whether it was used in the last 8 hours; else it needs a click."""
-        return self.last_seen_at > now - SESSION_IDLE
+        """Whether it is alive and was used in the last 8 hours; else it needs a click."""
+        return self.is_alive(now) and self.last_seen_at > now - SESSION_IDLE
+
+    @property
+    def is_lulled(self) -> bool:
+        """Whether only the password wakes it, which was set after it was opened."""
+        return self.last_seen_at == 0
 
     def satisfies(self, mode: AccessMode) -> bool:
         """Whether it counts in a case: asked at every read, so that ACCESS acts at once."""

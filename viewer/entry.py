@@ -46,7 +46,7 @@ async def open_link(request: web.Request) -> web.Response:
     if visit.device is None and _needs_code(visit):
         return _to_code(visit)
     problem = ""
-    if visit.device is None:
+    if not _has_shown_password(visit):
         problem = await judge_password(request, visit, form.get("password", ""))
     return await (_entry_page(request, visit, problem) if problem else _open(request, visit, form))
 
@@ -84,6 +84,11 @@ def _needs_code(visit: Visit) -> bool:
     return mode is AccessMode.CODE or (mode is AccessMode.BOUND and bound)
 
 
+def _has_shown_password(visit: Visit) -> bool:
+    """Whether this device goes on where it was: it was asked then, if there was something to ask."""
+    return visit.device is not None and not visit.device.is_lulled
+
+
 async def _open(request: web.Request, visit: Visit, form: Form) -> web.Response:
     house = request.app[HOUSE]
     now = house.clock.now()
@@ -106,7 +111,7 @@ async def _entry_page(
 ) -> web.Response:
     async with request.app[HOUSE].database.read() as connection:
         owner = await labs.member(connection, visit.holder.case.owner_id)
-    by_click = not _needs_code(visit) and not scanned
+    by_click = (visit.device or not _needs_code(visit)) and not scanned
     return page(
         "entry",
         400 if problem else 200,
@@ -114,7 +119,9 @@ async def _entry_page(
         company=owner.company,
         base=f"/r/{visit.token}",
         hidden={"key": form_key(visit), "once": new_id(), **({"from": scanned} if scanned else {})},
-        asks_password=bool(visit.holder.case.password) and by_click and visit.device is None,
+        asks_password=bool(
+            visit.holder.case.password and by_click and not _has_shown_password(visit)
+        ),
         is_owner=visit.is_owner,
         problem=problem,
     )

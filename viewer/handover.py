@@ -34,9 +34,11 @@ async def show_picture(request: web.Request) -> web.Response:
         if as_json:
             return _no_store(web.json_response({"problem": _TOO_MANY}, status=429))
         return page("ended", 429, heading="Enough for now", sentence=_TOO_MANY)
-    picture = _picture(f"{house.settings.base_url}/r/{visit.token}?from={secret}")
+    link = f"{house.settings.base_url}/r/{visit.token}?from={secret}"
+    picture = _picture(link)
     if as_json:
-        return _no_store(web.json_response({"svg": picture, "seconds": knocks.LIFETIME // 1000}))
+        shown = {"svg": picture, "link": link, "seconds": knocks.LIFETIME // 1000}
+        return _no_store(web.json_response(shown))
     return page(
         "handover",
         picture=Markup(picture),  # noqa: S704 -- drawn from our own words
@@ -65,7 +67,7 @@ async def arrive(
 
 def _still_opens(visit: Visit, session: Session, now: int) -> bool:
     """Whether the device that shows the picture could itself go on."""
-    return session.is_alive(now) and session.satisfies(visit.holder.case.access)
+    return session.is_awake(now) and session.satisfies(visit.holder.case.access)
 
 
 def _picture(address: str) -> str:

@@ -7,10 +7,10 @@ from store.records import cases
 
 _SAYS = {
     AccessMode.LINK: "Whoever has a link to {} gets in with a click, on any device.",
-    AccessMode.BOUND: "A link to {} opens with a click on its first device; every other one needs a code"
-    " that is mailed to the person's address.",
-    AccessMode.CODE: "Every device needs a code that is mailed to the person's address before a link to"
-    " {} opens. Who got in by a click alone is shut out from now on.",
+    AccessMode.BOUND: "A link to {} opens with a click on its first device, and on every other one with a"
+    " code that is mailed to the person's address.",
+    AccessMode.CODE: "A link to {} opens only with a code that is mailed to the person's address, on every"
+    " device. Who got in by a click alone is shut out from now on.",
 }
 
 

@@ -22,7 +22,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
         await cases.set_way_in(desk.connection, case.id, password="")
         return Transcript([f"{case.short_name} asks for no password any more."])
     await cases.set_way_in(desk.connection, case.id, password=order.text)
-    await access.end_sessions_of_reviewers(desk.connection, case.id, desk.now)
+    await access.lull_reviewers(desk.connection, case.id, desk.now)
     again = " The password before it does not count any more." if case.password else ""
     return Transcript(
         [

@@ -188,7 +188,7 @@ async def _ask_back(talk: Talk, case: Case | None, reading: Reading) -> None:
         " was passed on to nobody.",
         f"If you meant {verb}, reply with it alone on the first line, as in “{meant}”.",
     ]
-    if case is not None:
+    if case is not None and verb != "PASSWORD":  # a comment would mail it to the reviewers
         sentences.append("To send your words as a comment, begin them with COMMENT.")
     rows = command_rows(talk.speaker.roles)
     context = {"heading": f"Did you mean {verb}?", "sentences": sentences, "commands": rows}

@@ -78,7 +78,7 @@ _FIRST_ONLY = frozenset(
 _OTHERS = _words(
     "last lost least step steps shop stops held hell heap helm core mode node cone lose chose clone"
     " expert sports improve improved content commend charge charges chances chance para recent"
-    " resin extent intend attend parte pasar report present excess assess process accessed"
+    " resin extent intend attend parte pasar report present excess assess process accessed download downloaded"
 )
 # What makes an approval none ("approve if 14 is fixed"), and how a sentence goes on that begins like a
 # wish for changes ("changes look good").

@@ -235,10 +235,15 @@ async def end_sessions(connection: AsyncConnection, person_id: str, now: int) ->
     await knocks.end_of(connection, person_id, now)
 
 
-async def end_sessions_of_reviewers(connection: AsyncConnection, case_id: str, now: int) -> None:
-    """What opened them is not enough any more. Those of the owner, who says so, stay."""
+async def lull_reviewers(connection: AsyncConnection, case_id: str, now: int) -> None:
+    """What opened their sessions is not enough any more: each needs the password to be woken.
+
+    Their devices stay known, and the owner, who says so, stays in.
+    """
     for reviewer in await reviewers_of(connection, case_id):
-        await end_sessions(connection, reviewer.id, now)
+        mine = sessions.c.person_id == reviewer.id, sessions.c.ended_at.is_(None)
+        await connection.execute(sa.update(sessions).where(*mine).values(last_seen_at=0))
+        await knocks.end_of(connection, reviewer.id, now)
 
 
 async def count_view(
