@@ -38,7 +38,7 @@ class Passage(StrEnum):
     UNHEARD = "unheard"  # It is not said: its reader is nobody here.
     UNWANTED = "unwanted"  # Its reader asked for no such letters.
     REVOKED = "revoked"  # Its link is dead.
-    STALE = "stale"  # What it brings does not count any more.
+    USELESS = "useless"  # The code that it brings does not count, or not any more.
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ async def decide(house: House, connection: AsyncConnection, letter: Letter) -> D
         return Decision(Passage.REVOKED, "the link was revoked")
     if letter.kind == "code":
         knock = await knocks.find(connection, (letter.context or {}).get("knock", ""))
-        if not knocks.still_waits(knock, now):
-            return Decision(Passage.STALE, "the code counts no more")
+        if not knocks.has_a_code(knock, now):
+            return Decision(Passage.USELESS, "no code, or one that counts no more")
     reviewer = person is not None and person.kind is PersonKind.REVIEWER
     if letter.case_id and reviewer and letter.kind in UNASKED_LETTERS:
         case = await cases.case(connection, letter.case_id)

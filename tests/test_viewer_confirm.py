@@ -137,6 +137,37 @@ async def test_a_click_of_a_browser_that_hides_its_origin_counts(
 @pytest.mark.parametrize(
     "form", [{}, {"sure": "no"}, {"sure": ""}, {"agree": "yes"}, {"Sure": "yes"}]
 )
+async def test_the_key_of_its_page_makes_a_form_count_where_the_browser_says_nothing(
+    house: House, site: Site, thread: Thread
+) -> None:
+    [one], [other] = await thread.say("DELETE"), await thread.say("ADD lee@clinic.example")
+    keys = []
+    for letter in (one, other):
+        _, text = await site.get(site.link_of(letter))
+        keys.append(text.partition('name="key" value="')[2][:26])
+    assert keys[0] != keys[1]
+    link = site.link_of(one)
+    for key, headers in ((keys[1], {}), (keys[0], {"Origin": "https://evil.example"}), ("", {})):
+        form = {"sure": "yes", "key": key}
+        async with site.client.post(link, data=form, headers=headers) as answer:
+            assert answer.status == 403
+    assert (await confirmation_of(house, one)).is_waiting(house.clock.now())
+    async with site.client.post(link, data={"sure": "yes", "key": keys[0]}) as answer:
+        assert answer.status == 200
+    assert not (await confirmation_of(house, one)).is_waiting(house.clock.now())
+
+
+async def test_a_click_that_no_hand_made_permits_nothing(
+    house: House, site: Site, asked: Letter
+) -> None:
+    brand = {"Origin": site.url, "Sec-CH-UA": '"Chromium";v="140"'}
+    for hand, waits in (({}, True), ({"Sec-Fetch-User": "?1"}, False)):
+        form = {"sure": "yes"}
+        async with site.client.post(site.link_of(asked), data=form, headers=brand | hand) as answer:
+            assert answer.status == 200
+        assert (await confirmation_of(house, asked)).is_waiting(house.clock.now()) is waits
+
+
 async def test_without_the_box_nothing_is_permitted(
     house: House, site: Site, asked: Letter, form: dict[str, str]
 ) -> None:

@@ -21,7 +21,7 @@ from store.records import codes, confirmations, labs
 from store.tokens import MasterPurpose
 from viewer.forms import Form, on_one_line, require_own_form, typed
 from viewer.templates import page
-from viewer.visit import HOUSE
+from viewer.visit import HOUSE, is_scripted
 
 LONGEST_NAME = 80
 _NAMES = ("name", "company")  # fields of the sign-up form
@@ -45,6 +45,8 @@ async def take_click(request: web.Request) -> web.Response:
     found, member = await _waiting(request)
     form = {name: on_one_line(said, LONGEST_NAME) for name, said in (await typed(request)).items()}
     require_own_form(request, form, _key(request, found))
+    if is_scripted(request):
+        return _page(request, found, member)
     if found.kind is ConfirmationKind.ENROL:
         return await _enrol(request, found, member, form)
     problem, context = _answers(found, form)

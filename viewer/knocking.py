@@ -1,8 +1,8 @@
 """One more device: an address is typed; if it is the person's own, a code goes there.
 
 Whoever has a link that is not theirs must not learn whose it is. So every address gets the same answer
-after the same work: a knock, a line in the trail, a page that asks for the code. For a wrong address no
-code is right.
+after the same work: a knock, a line in the trail, a letter, a page that asks for the code. For a wrong
+address no code is right, and the gate keeps the letter in (outbound/gate.py), when the answer is out.
 """
 
 import re
@@ -10,7 +10,6 @@ import re
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.clock import in_words
 from store.model import Knock, KnockKind, LetterDraft, Proof, Session
 from store.records import audit, knocks, labs, outbox
 from store.records.labs import canonical
@@ -136,23 +135,21 @@ async def _knock(
         case_id=case.id,
         right=right,
     )
-    if right:
-        owner = await labs.member(connection, case.owner_id)
-        draft = LetterDraft(
-            kind="code",
-            recipient=person.address,
-            recipient_name=person.name,
-            subject=f"A code for {case.short_name}",
-            context={
-                "knock": knock_id,
-                "name": case.short_name,
-                "until": in_words(now + knocks.LIFETIME),
-                "sender": owner.name or owner.company,
-            },
-            case_id=case.id,
-            person_id=person.id,
-        )
-        await outbox.write(connection, draft, house.settings.domain, now)
+    owner = await labs.member(connection, case.owner_id)
+    draft = LetterDraft(
+        kind="code",
+        recipient=person.address,
+        recipient_name=person.name,
+        subject=f"A code for {case.short_name}",
+        context={
+            "knock": knock_id,
+            "name": case.short_name,
+            "tell": "" if visit.is_owner else owner.name or owner.company,
+        },
+        case_id=case.id,
+        person_id=person.id,
+    )
+    await outbox.write(connection, draft, house.settings.domain, now)
 
 
 def _knock_id(visit: Visit, form: Form, address: str) -> str:

@@ -109,9 +109,9 @@ def is_right(key: bytes, knock: Knock, typed: str) -> bool:
     return same and knock.right
 
 
-def still_waits(knock: Knock | None, now: int) -> bool:
-    """Whether a letter with its code is still of use."""
-    return knock is not None and _waits(knock, now)
+def has_a_code(knock: Knock | None, now: int) -> bool:
+    """Whether a letter with its code is of use: the address was right, and it counts still."""
+    return knock is not None and knock.right and _waits(knock, now)
 
 
 def _waits(knock: Knock, now: int) -> bool:
