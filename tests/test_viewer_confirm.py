@@ -134,9 +134,6 @@ async def test_a_click_of_a_browser_that_hides_its_origin_counts(
     assert await state_of(house, asked) is ConfirmationState.CONFIRMED
 
 
-@pytest.mark.parametrize(
-    "form", [{}, {"sure": "no"}, {"sure": ""}, {"agree": "yes"}, {"Sure": "yes"}]
-)
 async def test_the_key_of_its_page_makes_a_form_count_where_the_browser_says_nothing(
     house: House, site: Site, thread: Thread
 ) -> None:
@@ -168,6 +165,9 @@ async def test_a_click_that_no_hand_made_permits_nothing(
         assert (await confirmation_of(house, asked)).is_waiting(house.clock.now()) is waits
 
 
+@pytest.mark.parametrize(
+    "form", [{}, {"sure": "no"}, {"sure": ""}, {"agree": "yes"}, {"Sure": "yes"}]
+)
 async def test_without_the_box_nothing_is_permitted(
     house: House, site: Site, asked: Letter, form: dict[str, str]
 ) -> None:
