@@ -20,8 +20,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from outbound.posting import Posting
 from store.errors import Gone
 from store.house import House, object_name, open_object, remark_object
-from store.model import LONGEST_SUBJECT, Case, Letter, Person
-from store.records import access, cases, labs
+from store.model import LONGEST_SUBJECT, UNASKED_LETTERS, Case, Letter, Person, PersonKind
+from store.records import access, cases, knocks, labs
 from store.tokens import MasterPurpose, Purpose
 
 PRODUCT = "scanpost"
@@ -29,17 +29,20 @@ MOST_REFERENCES = 20
 _PNG = b"\x89PNG"
 _PICTURED = {"answer", "share", "version", "reminder", "verdict"}
 _VERDICTS = ("APPROVE", "CHANGES")
-_IDS = {"message-id", "in-reply-to", "references"}
+# Fields that are never to be folded within a word.
+_WHOLE = {"message-id", "in-reply-to", "references", "list-unsubscribe"}
 _LONG_LINES = SMTP.clone(max_line_length=998)
 _MESSAGE_ID = re.compile(r"<[!-=?-~]{1,900}>")
 _BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 class _Folding(EmailPolicy):
-    """Folds as SMTP does, but for Message-IDs: a long one would become an encoded word, and none."""
+    """Folds as SMTP does, but for Message-IDs and links: a long one would become an encoded word, and
+    none.
+    """
 
     def fold_binary(self, name: str, value: str) -> bytes:
-        if name.lower() in _IDS:
+        if name.lower() in _WHOLE:
             return _LONG_LINES.fold_binary(name, value)
         return super().fold_binary(name, value)
 
@@ -67,6 +70,8 @@ class _Wires:
     picture: bytes | None
     lab_name: str
     public_id: str
+    digits: str = ""  # of a code that was asked for
+    way_out: str = ""  # a page where the reader refuses letters
 
 
 async def compose(house: House, letter: Letter) -> Posting:
@@ -124,7 +129,25 @@ async def _wires(house: House, letter: Letter) -> _Wires:
         picture=await house.object_threads.run(_picture, house, key, case, letter),
         lab_name=lab.name,
         public_id=case.public_id,
+        digits=_digits(key, letter),
+        way_out=_way_out(house, key, letter, person),
     )
+
+
+def _digits(key: bytes, letter: Letter) -> str:
+    """The code of the letters that hold one, as people read it: "482 113"."""
+    knock = (letter.context or {}).get("knock")
+    if not knock:
+        return ""
+    digits = knocks.digits_of(key, knock)
+    return f"{digits[:3]} {digits[3:]}"
+
+
+def _way_out(house: House, key: bytes, letter: Letter, person: Person | None) -> str:
+    """Where a reviewer refuses letters; of what they did not ask for only."""
+    unasked = letter.kind in UNASKED_LETTERS
+    reviewer = person is not None and person.kind is PersonKind.REVIEWER
+    return f"{_link(house, key, person)}/stop" if unasked and reviewer and person else ""
 
 
 def _confirm_link(house: House, letter: Letter) -> str:
@@ -172,6 +195,7 @@ def _values(house: House, letter: Letter, wires: _Wires) -> dict[str, Any]:
         "domain": settings.domain,
         "operator": settings.operator,
         "mailto": mailto,
+        "digits": wires.digits,
         "subject": letter.subject,
     }
 
@@ -195,6 +219,10 @@ def _headers(house: House, letter: Letter, wires: _Wires) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-replied" if letter.in_reply_to else "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     mail["X-Loop"] = house.settings.addressing.share()
+    if wires.way_out:
+        mail["List-Unsubscribe"] = f"<{wires.way_out}>"
+        if house.settings.secure:  # RFC 8058 3.1 asks for https
+            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail["X-Scanpost-Case"] = wires.public_id
     mail["X-Scanpost-Kind"] = letter.kind
     return mail

@@ -18,9 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.clock import DAY, HOUR, MINUTE
 from store.house import House
 from store.model import UNASKED_LETTERS, Letter, LetterDraft, PersonKind
-from store.records import access, cases, labs, outbox, suppressions
+from store.records import access, cases, knocks, labs, outbox, suppressions
 
 JOINED = frozenset({"notice", "transcript", "remark", "passed_on", "operator", "alarm"})
+_SHORT_LIVED = frozenset({"confirm", "code"})
 TO_ADDRESS, ADDRESS_WINDOW = 20, 2 * HOUR
 OF_SUBJECT, SUBJECT_WINDOW = 10, 3 * HOUR
 TO_DOMAIN, IN_ALL = 60, 600  # in two hours
@@ -37,6 +38,7 @@ class Passage(StrEnum):
     UNHEARD = "unheard"  # It is not said: its reader is nobody here.
     UNWANTED = "unwanted"  # Its reader asked for no such letters.
     REVOKED = "revoked"  # Its link is dead.
+    USELESS = "useless"  # The code that it brings does not count, or not any more.
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,13 @@ async def decide(house: House, connection: AsyncConnection, letter: Letter) -> D
     """Whether a letter may go out now."""
     now = house.clock.now()
     person = await access.person(connection, letter.person_id) if letter.person_id else None
-    if letter.kind in UNASKED_LETTERS and person and person.revoked_at is not None:
+    of_link = letter.kind == "code" or letter.kind in UNASKED_LETTERS
+    if of_link and person and person.revoked_at is not None:
         return Decision(Passage.REVOKED, "the link was revoked")
+    if letter.kind == "code":
+        knock = await knocks.find(connection, (letter.context or {}).get("knock", ""))
+        if not knocks.has_a_code(knock, now):
+            return Decision(Passage.USELESS, "no code, or one that counts no more")
     reviewer = person is not None and person.kind is PersonKind.REVIEWER
     if letter.case_id and reviewer and letter.kind in UNASKED_LETTERS:
         case = await cases.case(connection, letter.case_id)
@@ -125,9 +132,9 @@ async def _paced(connection: AsyncConnection, letter: Letter, now: int) -> Decis
         sent = await outbox.passed(
             connection, since=since, but=but, domain=domain, kinds={"digest"}
         )
-    elif letter.kind == "confirm":  # its link is short-lived: it waits behind nothing but its like
+    elif letter.kind in _SHORT_LIVED:  # they wait behind nothing but their like
         sent = await outbox.passed(
-            connection, since=since, but=but, recipient=letter.recipient, kinds={"confirm"}
+            connection, since=since, but=but, recipient=letter.recipient, kinds={letter.kind}
         )
     else:
         sent = await outbox.passed(connection, since=since, but=but, recipient=letter.recipient)

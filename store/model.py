@@ -438,6 +438,23 @@ class Session(Row):
     viewed_at: int | None
     proof: Proof
 
+    def is_alive(self, now: int) -> bool:
+        """Whether it was not ended and is not 7 days old; it may be idle."""
+        return self.ended_at is None and self.created_at > now - SESSION_LIFETIME
+
+    def is_awake(self, now: int) -> bool:
+        """Whether it is alive and was used in the last 8 hours; else it needs a click."""
+        return self.is_alive(now) and self.last_seen_at > now - SESSION_IDLE
+
+    @property
+    def is_lulled(self) -> bool:
+        """Whether only the password wakes it, which was set after it was opened."""
+        return self.last_seen_at == 0
+
+    def satisfies(self, mode: AccessMode) -> bool:
+        """Whether it counts in a case: asked at every read, so that ACCESS acts at once."""
+        return mode is not AccessMode.CODE or self.proof is Proof.CODE
+
 
 @dataclass(frozen=True)
 class Knock(Row):
@@ -449,6 +466,7 @@ class Knock(Row):
     expires_at: int
     used_at: int | None
     tries: int
+    session_id: str | None  # the session that shows the picture
 
 
 @dataclass(frozen=True)

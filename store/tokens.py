@@ -24,6 +24,7 @@ class MasterPurpose(StrEnum):
     BOUNCE = "bounce"  # bounce+<token>@DOMAIN, the envelope sender of one letter
     CONFIRM = "confirm"  # BASE_URL/c/<token>, a click that is waited for
     UPLOAD = "upload"  # BASE_URL/u/<token>, a page that takes files
+    FORM = "form"  # what the forms of these pages bring back
 
 
 class Purpose(StrEnum):
@@ -34,6 +35,16 @@ class Purpose(StrEnum):
 def derive(key: bytes, purpose: Purpose, person_id: str, generation: int) -> str:
     message = f"{purpose}|{person_id}|{generation}".encode()
     return _base32(hmac.digest(key, message, "sha256"))
+
+
+def derive_for_page(key: bytes, what: str, person_id: str, once: str) -> str:
+    """What follows from one page that was shown: two taps on its button come to the same."""
+    return _base32(hmac.digest(key, f"page|{what}|{person_id}|{once}".encode(), "sha256"))
+
+
+def form_key(key: bytes, shown_to: str) -> str:
+    """What a form of ours brings back, where a browser does not say which page sent it."""
+    return _base32(hmac.digest(key, f"form|{shown_to}".encode(), "sha256"))
 
 
 def derive_from_master(master: bytes, purpose: MasterPurpose, row_id: str) -> str:

@@ -31,6 +31,7 @@ WEIGHTS = {
     "HELP": READ, "STATUS": READ, "LIST": READ, "COMMENT": READ,
     "REVOKE": SAFE, "STOP": SAFE,
     "RESEND": CHANGE, "EXTEND": CHANGE, "APPROVE": CHANGE, "CHANGES": CHANGE,
+    "ACCESS": CHANGE, "PASSWORD": CHANGE, "NOTIFY": CHANGE, "DOWNLOADS": CHANGE,
     "DELETE": HARM, "ADD": HARM, "ADDRESS": HARM, "2FA": HARM,
 }  # fmt: skip
 # By weight: SENT without codes, SENT with, SIGNED or VOUCHED without, with.
@@ -45,7 +46,8 @@ LINES = {
     "HELP": "HELP", "STATUS": "STATUS", "LIST": "LIST", "COMMENT": "COMMENT margins",
     "REVOKE": "REVOKE", "RESEND": "RESEND", "EXTEND": "EXTEND 2",
     "DELETE": "DELETE", "ADD": "ADD lee@clinic.example", "ADDRESS": "ADDRESS anna@home.example",
-    "2FA": "2FA OFF",
+    "2FA": "2FA OFF", "ACCESS": "ACCESS CODE", "PASSWORD": "PASSWORD three odd words",
+    "NOTIFY": "NOTIFY ON", "DOWNLOADS": "DOWNLOADS OFF",
 }  # fmt: skip
 OF_REVIEWERS = {"STOP": "STOP", "APPROVE": "APPROVE", "CHANGES": "CHANGES thinner"}
 

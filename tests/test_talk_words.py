@@ -9,10 +9,10 @@ from inbound.talk.words import (
     VERBS,
     chinese_in,
     chinese_verb,
+    choice_of,
     distance,
     is_hedged,
     meant_in,
-    on_or_off,
     verb_of,
 )
 
@@ -71,9 +71,14 @@ def test_chinese_needs_no_blanks(line: str, verb: str | None) -> None:
 
 
 def test_on_and_off_in_four_languages() -> None:
-    assert [on_or_off(word) for word in ("On", "ein", "activar", "开启")] == ["ON"] * 4
-    assert [on_or_off(word) for word in ("off", "AUS", "desactivar", "关闭")] == ["OFF"] * 4
-    assert on_or_off("maybe") is None
+    for verb in ("2FA", "NOTIFY", "DOWNLOADS"):
+        on = [choice_of(verb, word) for word in ("On", "ein", "activar", "开启")]
+        off = [choice_of(verb, word) for word in ("off", "AUS", "desactivar", "关闭")]
+        assert (on, off) == (["ON"] * 4, ["OFF"] * 4)
+        assert choice_of(verb, "maybe") is None
+    assert choice_of("EXTEND", "on") is None
+    modes = [choice_of("ACCESS", word) for word in ("enlace", "Gebunden", "验证码")]
+    assert modes == ["LINK", "BOUND", "CODE"]
 
 
 @pytest.mark.parametrize(

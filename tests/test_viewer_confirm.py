@@ -134,6 +134,37 @@ async def test_a_click_of_a_browser_that_hides_its_origin_counts(
     assert await state_of(house, asked) is ConfirmationState.CONFIRMED
 
 
+async def test_the_key_of_its_page_makes_a_form_count_where_the_browser_says_nothing(
+    house: House, site: Site, thread: Thread
+) -> None:
+    [one], [other] = await thread.say("DELETE"), await thread.say("ADD lee@clinic.example")
+    keys = []
+    for letter in (one, other):
+        _, text = await site.get(site.link_of(letter))
+        keys.append(text.partition('name="key" value="')[2][:26])
+    assert keys[0] != keys[1]
+    link = site.link_of(one)
+    for key, headers in ((keys[1], {}), (keys[0], {"Origin": "https://evil.example"}), ("", {})):
+        form = {"sure": "yes", "key": key}
+        async with site.client.post(link, data=form, headers=headers) as answer:
+            assert answer.status == 403
+    assert (await confirmation_of(house, one)).is_waiting(house.clock.now())
+    async with site.client.post(link, data={"sure": "yes", "key": keys[0]}) as answer:
+        assert answer.status == 200
+    assert not (await confirmation_of(house, one)).is_waiting(house.clock.now())
+
+
+async def test_a_click_that_no_hand_made_permits_nothing(
+    house: House, site: Site, asked: Letter
+) -> None:
+    brand = {"Origin": site.url, "Sec-CH-UA": '"Chromium";v="140"'}
+    for hand, waits in (({}, True), ({"Sec-Fetch-User": "?1"}, False)):
+        form = {"sure": "yes"}
+        async with site.client.post(site.link_of(asked), data=form, headers=brand | hand) as answer:
+            assert answer.status == 200
+        assert (await confirmation_of(house, asked)).is_waiting(house.clock.now()) is waits
+
+
 @pytest.mark.parametrize(
     "form", [{}, {"sure": "no"}, {"sure": ""}, {"agree": "yes"}, {"Sure": "yes"}]
 )
@@ -231,7 +262,7 @@ async def test_the_page_says_what_will_happen_and_tells_robots_and_caches_to_kee
     async with site.client.get(site.link_of(asked)) as answer:
         text = await answer.text()
         assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
     for said_there in ("DELETE", "C-1042 crown", KIM, "for good", "1 file"):

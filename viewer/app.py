@@ -7,7 +7,7 @@ from aiohttp import web
 
 from store.errors import Gone, NotFound, TryAgain
 from store.house import House
-from viewer import confirm, entry, files, page, remarks
+from viewer import confirm, entry, files, handover, knocking, page, remarks, stop
 from viewer.headers import add_headers
 from viewer.static_files import send_static
 from viewer.templates import page as render
@@ -28,6 +28,13 @@ def make_app(house: House) -> web.Application:
         [
             web.get("/r/{token}", entry.show_link),
             web.post("/r/{token}/open", entry.open_link),
+            web.get("/r/{token}/code", knocking.show_door),
+            web.post("/r/{token}/ask", knocking.ask_for_code),
+            web.post("/r/{token}/code", knocking.take_code),
+            web.post("/r/{token}/handover", handover.show_picture),
+            web.post("/r/{token}/leave", entry.leave),
+            web.get("/r/{token}/stop", stop.show_stop),
+            web.post("/r/{token}/stop", stop.take_stop),
             web.post("/r/{token}/seen", page.count_view),
             web.get("/r/{token}/remarks", remarks.list_remarks),
             web.post("/r/{token}/remarks", remarks.take_remark),

@@ -18,8 +18,10 @@ from store.errors import Gone, NotFound
 from store.house import House
 from store.model import Confirmation, ConfirmationKind, Member
 from store.records import codes, confirmations, labs
+from store.tokens import MasterPurpose
+from viewer.forms import Form, on_one_line, require_own_form, typed
 from viewer.templates import page
-from viewer.visit import HOUSE, require_same_origin
+from viewer.visit import HOUSE, is_scripted
 
 LONGEST_NAME = 80
 _NAMES = ("name", "company")  # fields of the sign-up form
@@ -30,7 +32,6 @@ _SAYS = {
     ConfirmationKind.ALIAS: "Mail from this address counts from now on.",
 }
 _HARMFUL = frozenset({ConfirmationKind.COMMAND, ConfirmationKind.ALIAS})
-Form = dict[str, str]
 
 
 async def show_confirmation(request: web.Request) -> web.Response:
@@ -41,9 +42,11 @@ async def show_confirmation(request: web.Request) -> web.Response:
 
 async def take_click(request: web.Request) -> web.Response:
     """POST /c/<token>: a person pressed the button."""
-    require_same_origin(request)
     found, member = await _waiting(request)
-    form = await _form(request)
+    form = {name: on_one_line(said, LONGEST_NAME) for name, said in (await typed(request)).items()}
+    require_own_form(request, form, _key(request, found))
+    if is_scripted(request):
+        return _page(request, found, member)
     if found.kind is ConfirmationKind.ENROL:
         return await _enrol(request, found, member, form)
     problem, context = _answers(found, form)
@@ -68,19 +71,8 @@ async def take_click(request: web.Request) -> web.Response:
     return page("ended", heading="Confirmed", sentence=_SAYS[found.kind])
 
 
-async def _form(request: web.Request) -> Form:
-    """What was typed: plain letters on one line, without marks that turn the writing round."""
-    try:
-        posted = await request.post()
-    except (ValueError, LookupError):  # no browser sends such a form
-        return {}
-    typed = {name: value for name, value in posted.items() if isinstance(value, str)}
-    return {name: _on_one_line(value) for name, value in typed.items()}
-
-
-def _on_one_line(value: str) -> str:
-    words = "".join(letter if letter.isprintable() else " " for letter in value).split()
-    return " ".join(words)[:LONGEST_NAME].strip()
+def _key(request: web.Request, found: Confirmation) -> str:
+    return request.app[HOUSE].keys.token(MasterPurpose.FORM, found.id)
 
 
 async def _waiting(request: web.Request) -> tuple[Confirmation, Member | None]:
@@ -129,10 +121,11 @@ def _page(
     found: Confirmation,
     member: Member | None,
     problem: str = "",
-    typed: Form | None = None,
+    filled: Form | None = None,
 ) -> web.Response:
     shown = {
         "action": request.path,
+        "hidden": {"key": _key(request, found)},
         "problem": problem,
         "address": found.context.get("shown") or found.address,
         "needs_code": _needs_code(found, member),
@@ -142,7 +135,7 @@ def _page(
     }
     status = 400 if problem else 200
     if found.kind is ConfirmationKind.SIGNUP:
-        shown["typed"] = {name: (typed or {}).get(name, "") for name in _NAMES}
+        shown["typed"] = {name: (filled or {}).get(name, "") for name in _NAMES}
         return page("signup", status, terms=consent.TEXT, version=consent.VERSION, **shown)
     if found.kind is ConfirmationKind.UNLOCK:
         shown["heading"] = "Unlock codes"
@@ -205,7 +198,7 @@ async def _enrol(
     secret = house.keys.unseal(sealed, member.id).decode()
     code = form.get("code", "").replace(" ", "")
     if not code:
-        return _enrol_page(request, member, secret)
+        return _enrol_page(request, found, member, secret)
     backup = codes.new_backup_codes()
     now = house.clock.now()
     async with house.database.write() as connection:
@@ -222,13 +215,13 @@ async def _enrol(
             )
     if not right:
         problem = "This code is not right. Look whether the phone's clock is, and type a new one."
-        return _enrol_page(request, member, secret, problem)
+        return _enrol_page(request, found, member, secret, problem)
     house.poke()
     return page("backup_codes", codes=backup)
 
 
 def _enrol_page(
-    request: web.Request, member: Member, secret: str, problem: str = ""
+    request: web.Request, found: Confirmation, member: Member, secret: str, problem: str = ""
 ) -> web.Response:
     issuer = f"scanpost {request.app[HOUSE].settings.domain}"
     uri = pyotp.TOTP(secret).provisioning_uri(name=member.address, issuer_name=issuer)
@@ -237,6 +230,7 @@ def _enrol_page(
         "enrol",
         400 if problem else 200,
         action=request.path,
+        hidden={"key": _key(request, found)},
         picture=Markup(picture),  # noqa: S704 -- drawn from our own words
         secret=" ".join(secret[at : at + 4] for at in range(0, len(secret), 4)),
         problem=problem,

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import in_words
 from store.model import SIDES, Case, Mark, PersonKind, Reason, Scan, ScanState, Version
-from store.records import access, audit, cases, labs, marks, remarks
+from store.records import access, audit, cases, labs, marks, outbox, owners, remarks
 from viewer.remarks import remarks_for
 from viewer.templates import json_for_script, page
-from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
+from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
 
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
 MOST_VERSIONS = 5  # that the page shows; the newest
@@ -42,6 +42,12 @@ async def count_view(request: web.Request) -> web.Response:
                 lab_id=visit.holder.case.lab_id,
                 case_id=person.case_id,
             )
+            case = visit.holder.case
+            if case.tells_views and person.first_view_at is None:
+                draft = await owners.viewed_letter(connection, case, person)
+                once = f"viewed|{person.id}"
+                await outbox.write(connection, draft, house.settings.domain, now, once)
+    house.poke()
     return web.Response(status=204)
 
 
@@ -82,7 +88,10 @@ async def _case_values(connection: AsyncConnection, visit: Visit) -> dict[str, A
         "seen": f"{base}/seen",
         "say": f"{base}/remarks",
         "keep": f"{base}/marks",
-        "handover": "",
+        "handover": f"{base}/handover",
+        "leave": f"{base}/leave",
+        "stop": "" if visit.is_owner else f"{base}/stop",
+        "key": form_key(visit),
     }
 
 

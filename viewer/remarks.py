@@ -17,9 +17,10 @@ from store.model import PersonKind, Reason, Remark, RemarkKind, Version
 from store.records import access, audit, cases, marks, remarks, verdicts
 from store.records.verdicts import Verdict
 from store.tokens import derived_id, has_shape
+from viewer.forms import KEY, require_own_form
 from viewer.posted import NotSaid, Posted, read_posted
 from viewer.templates import page
-from viewer.visit import HOUSE, Visit, require_same_origin, visit_in_session
+from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
 
 MOST_AN_HOUR = 60  # remarks of one person
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -33,10 +34,10 @@ class TooLate(NotSaid):
 
 async def take_remark(request: web.Request) -> web.Response:
     """POST /r/<token>/remarks: a comment or a verdict, from the script or from a plain form."""
-    require_same_origin(request)
     visit = await visit_in_session(request)
     try:
         posted = await read_posted(request)
+        require_own_form(request, {KEY: posted.one(KEY)}, form_key(visit))
         said = await _write(request.app[HOUSE], visit, posted)
     except (NotSaid, NoMark) as refusal:
         status = 409 if isinstance(refusal, TooLate) else 400

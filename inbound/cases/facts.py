@@ -7,9 +7,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from inbound.cases.changes import changes_in_words, gone, taken_as_before
 from inbound.cases.gate import burned_in, findings, meetings_in_words
 from store.clock import in_words
-from store.model import Case, CaseState, Person, Remark, RemarkKind, Scan, ScanState, Version
+from store.model import (
+    AccessMode,
+    Case,
+    CaseState,
+    Person,
+    Remark,
+    RemarkKind,
+    Scan,
+    ScanState,
+    Version,
+)
 from store.records import access, cases, remarks, suppressions, versions
 
+_WAYS = {
+    AccessMode.LINK: "Links open with a click for whoever has them.",
+    AccessMode.BOUND: "A link opens with a click on its first device, with a mailed code on others.",
+    AccessMode.CODE: "Links open with a mailed code, on every device.",
+}
 _ENDED = {
     CaseState.FAILED: "Nothing was shared.",
     CaseState.BROKEN: "Nothing was shared: this server failed to prepare it.",
@@ -33,6 +48,7 @@ async def case_facts(connection: AsyncConnection, case: Case, now: int) -> dict[
         "note": case.note,
         "state": state_sentence(case, now),
         "open": case.is_open(now),
+        "ways": ways_in(case),
         "ends": in_words(case.expires_at),
         **await _version_facts(connection, case, version, scans),
         "picture": bool(version and version.picture),
@@ -98,6 +114,18 @@ def newest_verdicts(said: list[Remark], numbers: dict[str, int]) -> dict[str, Re
     for remark in sorted(verdicts, key=lambda one: numbers.get(one.version_id or "", 0)):
         found[remark.person_id or ""] = remark
     return found
+
+
+def ways_in(case: Case) -> list[str]:
+    """How links open, and what else the owner has said about looking."""
+    said = [_WAYS[case.access]]
+    if case.password:
+        said.append("A password is asked for.")
+    if not case.downloads:
+        said.append("Reviewers cannot download the scans.")
+    if case.tells_views:
+        said.append("You are told when somebody looks for the first time.")
+    return said
 
 
 def state_sentence(case: Case, now: int) -> str:

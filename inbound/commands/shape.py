@@ -148,8 +148,15 @@ Run = Callable[[Desk, Order], Awaitable[Transcript]]
 Describe = Callable[[Desk, Order], Awaitable[list[str]]]
 
 
+Keep = Callable[[Desk, Order], Awaitable[Order]]
+
+
 async def say_nothing_more(_desk: Desk, _order: Order) -> list[str]:
     return []
+
+
+async def keep_as_it_is(_desk: Desk, order: Order) -> Order:
+    return order
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,8 @@ class Command:
     describe: what it would do, for the page on which a click permits it. Raises CommandRefused
         where it could not be carried out.
     click: what a click permits: the command, or the setting up of codes.
+    keep: what of an order may be written down; asked before anything else is done with it. Raises
+        CommandRefused where it could not be carried out.
     """
 
     verb: str
@@ -170,6 +179,7 @@ class Command:
     roles: frozenset[Role] = frozenset({Role.MEMBER})
     describe: Describe = say_nothing_more
     click: ConfirmationKind = ConfirmationKind.COMMAND
+    keep: Keep = keep_as_it_is
 
     @property
     def changes(self) -> bool:

@@ -35,6 +35,10 @@ _EXAMPLES = {
     "CHANGES": "CHANGES: the margin of 14",
     "COMMENT": "COMMENT and your words",
     "2FA": "2FA ON",
+    "ACCESS": "ACCESS CODE",
+    "PASSWORD": "PASSWORD: and the words",
+    "NOTIFY": "NOTIFY ON",
+    "DOWNLOADS": "DOWNLOADS OFF",
 }
 
 
@@ -124,7 +128,7 @@ async def _ask_back(talk: Talk, case: Case | None, reading: Reading) -> None:
         " was passed on to nobody.",
         f"If you meant {verb}, reply with it alone on the first line, as in “{meant}”.",
     ]
-    if case is not None:
+    if case is not None and verb != "PASSWORD":  # a comment would mail it to the reviewers
         sentences.append("To send your words as a comment, begin them with COMMENT.")
     if case is not None and talk.has_scans and talk.speaker.member:
         sentences.append("Your scans were not taken. Send them once more, without a command.")

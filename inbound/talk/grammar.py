@@ -13,14 +13,15 @@ from inbound.commands.shape import Order
 from inbound.mail.quotes import DECORATION, is_blank, own_lines, plain, typed_lines, visible
 from inbound.mail.text import tidy
 from inbound.talk.heads import LONGEST, LONGEST_SHOWN, Head, head_of
+from inbound.talk.passphrase import HIDDEN, VERB, may_be_none, password_order
 from inbound.talk.words import (
     chinese_in,
+    choice_of,
     is_greeting,
     is_hedged,
     is_mere_praise,
     is_wish,
     meant_in,
-    on_or_off,
 )
 
 UNUSABLE_CODE = "unusable"  # no code has this shape: it was one that cannot be read
@@ -132,6 +133,8 @@ def _order_of(head: Head, below: list[str]) -> Order | None:
     """The order of a line and, where it goes on there, of those below; None if too much is said."""
     if head.verb in _WITH_TEXT:
         return _with_text(head, below)
+    if head.verb == VERB:
+        return password_order(head)
     if len(head.rest) > LONGEST:
         return None
     rest, code = _split_code(head)
@@ -181,10 +184,10 @@ def _doubts(head: Head, order: Order) -> bool:
     """Whether somebody wonders, or sets a condition, or writes a sentence that begins like this."""
     ends = head.behind if head.verb in _WITH_TEXT else f"{head.behind} {plain(head.rest[-20:])}"
     asks = "?" in ends[len(ends.rstrip(DECORATION)) :] or "?" in head.behind
-    if asks and head.verb not in _ONLY_SHOWS:
+    if asks and head.verb not in _ONLY_SHOWS and head.verb != VERB:
         return True
     if head.verb not in _WITH_TEXT:
-        return False
+        return head.verb == VERB and may_be_none(head)
     if head.rest and not head.apart:  # Chinese without a blank: "修改得很好" is praise
         return True
     if order.verb == "CHANGES" and (
@@ -243,8 +246,8 @@ def _with_arguments(verb: str, words: list[str], leave_out: bool = False) -> Ord
             days = int(number[1])
         elif bare.lower() in _DAY_WORDS and days is not None:
             pass
-        elif verb == "2FA" and on_or_off(bare) and not text:
-            text = on_or_off(bare) or ""
+        elif (chosen := choice_of(verb, bare)) and not text:
+            text = chosen
             words = [text if one is word else one for one in words]
         elif _MARKS.fullmatch(bare) or _PUBLIC_ID.fullmatch(bare):
             order.cases.append(bare)
@@ -252,7 +255,7 @@ def _with_arguments(verb: str, words: list[str], leave_out: bool = False) -> Ord
             known = False
             order.unknown.append(bare)
         if known:
-            kept.append((verb == "2FA" and on_or_off(bare)) or word)
+            kept.append(choice_of(verb, bare) or word)
     if leave_out:
         order.unknown.clear()
     line = " ".join([verb, *(kept if leave_out else words)])
@@ -304,6 +307,8 @@ def _more_addresses(first: str, below: list[str]) -> list[str]:
 def _split_code(head: Head) -> tuple[str, str]:
     """What stands behind a verb without the code at its end, and the code as it was typed."""
     words = head.rest.split()
+    if head.verb == "ACCESS":  # one of whose words is CODE
+        return head.rest, ""
     if head.verb == "CODE":
         return ("", _usable(words)) if _reads_as_code(words) else (head.rest, "")
     for index, word in enumerate(words):
@@ -347,7 +352,9 @@ def _reads_as_code(words: list[str]) -> bool:
 
 
 def _without_code(line: str, order: Order | None) -> str:
-    """A line as it is shown: a code that was not spent is a secret."""
+    """A line as it is shown: a code that was not spent is a secret, and so is a password."""
+    if order and order.verb in (VERB, "ACCESS"):
+        return HIDDEN if order.verb == VERB else plain(line)[:LONGEST_SHOWN]
     words = line[:LONGEST].split()
     for index in range(max(1, len(words) - 3), len(words)):
         inner = head_of(words[index])
@@ -370,6 +377,8 @@ def _meant(line: str, head: Head | None, below: list[str], verbs: Collection[str
     if found is None:
         return None
     verb, words = found
+    if verb == VERB:
+        return Order(verb, verb)
     if verb in _WITH_TEXT:
         return Order(verb, verb, text=tidy("\n".join([line, *below])))
     rest, _ = _split_code(Head(verb, "", " ".join(words), apart=True))

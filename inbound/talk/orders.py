@@ -32,6 +32,7 @@ async def carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
     case = await _case_of(talk, thread_case, order) if command.about_case else None
     _check_words(order, command)
     desk = await desk_for(talk, case, thread_case)
+    order = await command.keep(desk, order)
     way = way_of(command.weight, speaker.strength, has_codes=has_codes(speaker))
     if way is Way.CLICK:
         await ask_click(talk, desk, command, order, thread_case)
@@ -102,6 +103,8 @@ async def _case_of(talk: Talk, thread_case: Case | None, order: Order) -> Case:
         raise CommandRefused(f"“{order.line}” names more than one case; nothing was done.")
     if not order.cases:
         if thread_case is None:
+            if order.verb == "PASSWORD":  # whose words might be a case's number
+                raise CommandRefused("PASSWORD needs a case: reply in the case's thread.")
             raise CommandRefused(
                 f"{order.verb} needs a case: reply in the case's thread, or write its number, as in"
                 f" “{order.verb} C-1042”. LIST shows the open ones."

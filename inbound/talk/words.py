@@ -33,6 +33,10 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "2FA": ("ZWEIFAKTOR", "两步验证", "兩步驗證"),
     "ADDRESS": ("DIRECCIÓN", "ADRESSE", "地址"),
     "CODE": ("CÓDIGO", "验证码", "驗證碼"),
+    "ACCESS": ("ACCESO", "ZUGANG", "访问", "訪問"),
+    "PASSWORD": ("CONTRASEÑA", "PASSWORT", "KENNWORT", "密码", "密碼"),
+    "NOTIFY": ("NOTIFICAR", "AVISAR", "BENACHRICHTIGEN", "通知"),
+    "DOWNLOADS": ("DESCARGAS", "HERUNTERLADEN", "下载", "下載"),
 }
 # Bent words and what telephones make of a verb, where they are too far from it to be misspelled.
 _MEANT: Mapping[str, tuple[str, ...]] = {
@@ -53,6 +57,8 @@ _MEANT: Mapping[str, tuple[str, ...]] = {
     "CLOSE": ("CLOSED", "CLOSING", "GESCHLOSSEN", "CERRADO"),
     "ADDRESS": ("ADDRESSES",),
     "CODE": ("CODES",),
+    "NOTIFY": ("NOTIFIED", "NOTIFYING", "NOTIFICATION", "NOTIFICATIONS"),
+    "DOWNLOADS": ("DOWNLOAD",),
 }  # fmt: skip
 # A sentence of a letter may hold a verb by chance, the longer the more likely. Up to 60 characters any
 # word counts: these are written like commands, and to ask back costs one letter. Up to 200 only the
@@ -62,12 +68,17 @@ _SHORT, _LONG, _AMONG = 60, 200, 3
 _EVERYDAY = frozenset({"LIST", "ADD", "CLOSE", "STOP", "CHANGES", "CODE", "HELP", "COMMENT"})
 # Verbs here and ordinary words of another language ("está lista", "noch mal erneut"): they count only
 # as the first, in lines of any length.
-_FIRST_ONLY = frozenset({"lista", "liste", "erneut", "parar", "estado"})
+_FIRST_ONLY = frozenset(
+    {"lista", "liste", "erneut", "parar", "estado"}
+    # Of a crown that is screwed on, "access" is a hole; files are downloaded and people told every day.
+    | {"access", "acceso", "zugang", "download", "downloads", "descargas", "herunterladen"}
+    | {"notify", "notified", "notificar", "avisar", "benachrichtigen"}
+)
 # Words in their own right that look like a misspelled verb: they count only when they stand alone.
 _OTHERS = _words(
     "last lost least step steps shop stops held hell heap helm core mode node cone lose chose clone"
     " expert sports improve improved content commend charge charges chances chance para recent"
-    " resin extent intend attend parte pasar report present"
+    " resin extent intend attend parte pasar report present excess assess process accessed download downloaded"
 )
 # What makes an approval none ("approve if 14 is fixed"), and how a sentence goes on that begins like a
 # wish for changes ("changes look good").
@@ -110,6 +121,23 @@ _SENTENCE = _words(
 )
 _ON = {"ON": ("EIN", "AN", "ACTIVAR", "开启", "開啟", "开"),
        "OFF": ("AUS", "DESACTIVAR", "关闭", "關閉", "关")}  # fmt: skip
+# What stands behind the verbs that take one of a few words.
+_CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "2FA": _ON,
+    "NOTIFY": _ON,
+    "DOWNLOADS": _ON,
+    "ACCESS": {
+        "LINK": ("ENLACE", "链接", "連結"),
+        "BOUND": ("VINCULADO", "GEBUNDEN", "绑定", "綁定"),
+        "CODE": ("CÓDIGO", "验证码", "驗證碼"),
+    },
+}
+# How a sentence goes on that begins with "password": without a colon these are no password.
+_OF_PASSWORD = _words(
+    "is was for the this that to of on please and or not no has needs protect protected protection required"
+    " would should can could do does will ist für der die das bitte und oder nicht kein soll kann wird"
+    " es para la el por favor de y o no se debe"
+)
 
 
 def verb_of(word: str) -> str | None:
@@ -117,15 +145,18 @@ def verb_of(word: str) -> str | None:
     return _VERB_OF.get(fold(word)) if len(word) <= 30 else None
 
 
-def on_or_off(word: str) -> str | None:
-    return _ON_OR_OFF.get(fold(word)) if len(word) <= 30 else None
+def choice_of(verb: str, word: str) -> str | None:
+    """Which of the words that a verb takes this is, in English capitals."""
+    return _CHOICE_OF.get((verb, fold(word))) if len(word) <= 30 else None
 
 
 def is_hedged(verb: str, text: str) -> bool:
-    """Whether the text behind APPROVE or CHANGES may take the verb back."""
+    """Whether the text behind a verb may take it back, or makes a sentence of it."""
     words = _words_in(text)
     if verb == "APPROVE":
         return bool(_BUT.intersection(words) or _BUT_CHINESE.search(text))
+    if verb == "PASSWORD":
+        return bool(_OF_PASSWORD.intersection(words[:1]))
     return verb == "CHANGES" and bool(_SENTENCE.intersection(words[:1]))
 
 
@@ -241,7 +272,13 @@ _MEANT_AS = {
     for word in words
     for spelling in _spellings(word)
 }
-_ON_OR_OFF = {fold(word): meant for meant, words in _ON.items() for word in (meant, *words)}
+_CHOICE_OF = {
+    (verb, spelling): meant
+    for verb, choices in _CHOICES.items()
+    for meant, words in choices.items()
+    for word in (meant, *words)
+    for spelling in _spellings(word)
+}
 _CHINESE = {word: verb for word, verb in _VERB_OF.items() if word > "\u3000"}
 _SPELLINGS = [
     (verb, word, frozenset(word)) for word, verb in _VERB_OF.items() if word not in _CHINESE

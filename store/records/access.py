@@ -4,7 +4,7 @@ A token only says which case and which person a link or an address belongs to. I
 person is not revoked, its generation is the person's, and the case is open; asked at every use.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,8 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import (
     LIVE_CASES,
-    SESSION_IDLE,
-    SESSION_LIFETIME,
     Case,
     Person,
     PersonKind,
@@ -21,8 +19,9 @@ from store.model import (
     Session,
 )
 from store.records import cases as case_records
+from store.records import knocks
 from store.records.schema import cases, people, sessions, tokens
-from store.tokens import Purpose, derive, derived_id, fingerprint, has_shape, new_id
+from store.tokens import Purpose, derive, derived_id, fingerprint, has_shape
 
 
 @dataclass(frozen=True)
@@ -129,13 +128,16 @@ async def revoke(connection: AsyncConnection, person_id: str, now: int) -> None:
 
 
 async def renew(connection: AsyncConnection, revoked: Person, key: bytes) -> Person:
-    """Lets a revoked person in again, under a new link: the old one stays dead."""
-    renewed = replace(revoked, generation=revoked.generation + 1, revoked_at=None)
+    """Lets a revoked person in again, under a new link: the old one stays dead, and the first device
+    that opens the new one is theirs.
+    """
+    anew = {"revoked_at": None, "bound_at": None, "wrong_tries": 0, "locked_until": None}
+    generation = revoked.generation + 1
     await connection.execute(
-        sa.update(people)
-        .where(people.c.id == revoked.id)
-        .values(generation=renewed.generation, revoked_at=None)
+        sa.update(people).where(people.c.id == revoked.id).values(generation=generation, **anew)
     )
+    renewed = await person(connection, revoked.id)
+    assert renewed is not None
     await _issue(connection, renewed, key)
     return renewed
 
@@ -164,34 +166,59 @@ def token_of(key: bytes, person: Person, purpose: Purpose) -> str:
 # ---------------------------------------------------------------- sessions and views
 
 
-async def open_session(connection: AsyncConnection, person_id: str, now: int) -> str:
-    """Opens a session on one device; returns its secret, of which only the hash is kept."""
-    secret = new_id() + new_id()
+async def open_session(
+    connection: AsyncConnection,
+    person_id: str,
+    now: int,
+    secret: str,
+    proof: Proof = Proof.CLICK,
+    since: int | None = None,
+) -> None:
+    """Opens a session on one device.
+
+    Args:
+        secret: what the device will show; only its hash is kept.
+        since: when the first of the sessions began that this one goes on from: its days count.
+    """
     await connection.execute(
         sa.insert(sessions).values(
             id=fingerprint(secret),
             person_id=person_id,
-            created_at=now,
+            created_at=now if since is None else since,
             last_seen_at=now,
-            proof=Proof.CLICK,
+            proof=proof,
         )
     )
-    return secret
 
 
-async def session(
+async def session_of_device(
     connection: AsyncConnection, secret: str, person_id: str, now: int
 ) -> Session | None:
-    """The session if it is this person's and alive: not ended, not idle for 8 hours, not 7 days old."""
-    question = sa.select(sessions).where(
-        sessions.c.id == fingerprint(secret),
-        sessions.c.person_id == person_id,
-        sessions.c.ended_at.is_(None),
-        sessions.c.last_seen_at > now - SESSION_IDLE,
-        sessions.c.created_at > now - SESSION_LIFETIME,
-    )
+    """The session that a device has, if it is this person's, not ended, and not 7 days old.
+
+    It may be idle: whether it is awake the session says itself.
+    """
+    found = await find_session(connection, fingerprint(secret))
+    return found if found and found.person_id == person_id and found.is_alive(now) else None
+
+
+async def find_session(connection: AsyncConnection, session_id: str) -> Session | None:
+    """Any session, ended or not."""
+    question = sa.select(sessions).where(sessions.c.id == session_id)
     row = (await connection.execute(question)).mappings().first()
     return Session.of({**row, "proof": Proof(row["proof"])}) if row else None
+
+
+async def bind(connection: AsyncConnection, person_id: str, now: int) -> bool:
+    """Notes the first device that opens a person's link; False if there was one before."""
+    change = sa.update(people).where(people.c.id == person_id, people.c.bound_at.is_(None))
+    return (await connection.execute(change.values(bound_at=now))).rowcount == 1
+
+
+async def end_session(connection: AsyncConnection, session_id: str, now: int) -> None:
+    """The device is shut out, and so is what it shows to be let in elsewhere."""
+    change = sa.update(sessions).where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
+    await connection.execute(change.values(ended_at=now))
 
 
 async def touch_session(connection: AsyncConnection, session_id: str, now: int) -> None:
@@ -205,6 +232,18 @@ async def end_sessions(connection: AsyncConnection, person_id: str, now: int) ->
         .where(sessions.c.person_id == person_id, sessions.c.ended_at.is_(None))
         .values(ended_at=now)
     )
+    await knocks.end_of(connection, person_id, now)
+
+
+async def lull_reviewers(connection: AsyncConnection, case_id: str, now: int) -> None:
+    """What opened their sessions is not enough any more: each needs the password to be woken.
+
+    Their devices stay known, and the owner, who says so, stays in.
+    """
+    for reviewer in await reviewers_of(connection, case_id):
+        mine = sessions.c.person_id == reviewer.id, sessions.c.ended_at.is_(None)
+        await connection.execute(sa.update(sessions).where(*mine).values(last_seen_at=0))
+        await knocks.end_of(connection, reviewer.id, now)
 
 
 async def count_view(

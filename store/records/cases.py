@@ -107,6 +107,11 @@ async def set_times(
     )
 
 
+async def set_way_in(connection: AsyncConnection, case_id: str, **values: Any) -> None:
+    """Changes who gets in and how: access, password (its hash), downloads, tells_views."""
+    await connection.execute(sa.update(cases).where(cases.c.id == case_id).values(**values))
+
+
 async def break_off(connection: AsyncConnection, mail_id: str, now: int) -> bool:
     """The mail of a case in preparation was given up: the case's flow ends it and says so.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import LONGEST_SUBJECT, Case, Letter, LetterDraft, Suppression
+from store.model import LONGEST_SUBJECT, Case, Letter, LetterDraft, Person, Suppression
 from store.records import access, cases, labs
 from store.statuses import Fate
 
@@ -60,6 +60,57 @@ async def undelivered_letter(
         "said": said[:_LONGEST_REASON],
     }
     return await to_owner(connection, case, "undelivered", context)
+
+
+async def viewed_letter(connection: AsyncConnection, case: Case, reviewer: Person) -> LetterDraft:
+    """Somebody has looked for the first time, and the owner wanted to know (NOTIFY)."""
+    sentence = f"{_in_full(reviewer)} looked at {_named(case)} for the first time just now."
+    return await _short(connection, case, f"{reviewer.called} has looked", [sentence])
+
+
+async def locked_letter(connection: AsyncConnection, case: Case, person: Person) -> LetterDraft:
+    """Somebody has tried passwords at a link."""
+    sentences = [
+        f"The password of {_named(case)} was wrong five times at the link of {_in_full(person)}, so for"
+        " 15 minutes none counts there. This is said once a day.",
+        f"If they have forgotten it, tell it once more, or reply PASSWORD: and new words. If it was not"
+        f" they, reply REVOKE {person.address}.",
+    ]
+    return await _short(connection, case, "A password was wrong five times", sentences)
+
+
+async def stopped_letter(
+    connection: AsyncConnection, case: Case, person: Person, words: str, *, with_link: bool
+) -> LetterDraft:
+    """A reviewer has said, not by mail, that they want none of it."""
+    ended = (
+        "Their link has ended, and no letters of your lab go to them any more."
+        if with_link
+        else "No letters of your lab go to them any more. Their link works until the case ends."
+    )
+    sentences = [
+        f"{_in_full(person)} wants no more letters. In their words, of {_named(case)}: “{words}”"
+        if with_link
+        else f"{_in_full(person)} wants no more letters. {words}",
+        f"{ended} If somebody else should look, reply ADD and that person's address.",
+    ]
+    return await _short(connection, case, "No more letters", sentences)
+
+
+def _in_full(person: Person) -> str:
+    return f"{person.name} ({person.address})" if person.name else person.address
+
+
+def _named(case: Case) -> str:
+    own = f"Case {case.public_id}"
+    return case.name if case.name == own else f"{case.name} (#{case.public_id})"
+
+
+async def _short(
+    connection: AsyncConnection, case: Case, heading: str, sentences: list[str]
+) -> LetterDraft:
+    context = {"heading": heading, "sentences": sentences, "case": None}
+    return await to_owner(connection, case, "notice", context)
 
 
 def reply_subject(subject: str) -> str:

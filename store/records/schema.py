@@ -320,7 +320,7 @@ knocks = sa.Table(
     _time("created_at"),
     _time("expires_at"),
     _time("used_at", null=True),
-    _count("tries"),
+    *(_count("tries"), sa.Column("session_id", sa.Text, nullable=True)),
 )
 
 # Files that are too large for mail come by a page, piece by piece, and become a mail.

@@ -71,7 +71,9 @@ async def small_controls(page: Page) -> list[str]:
         await page.evaluate(
             """() => {
               const found = [];
-              for (const one of document.querySelectorAll("button, input, label.tick")) {
+              for (const one of document.querySelectorAll(
+                "button, input:not([type=hidden]), label.tick",
+              )) {
                 const box = (one.closest("label.tick") ?? one).getBoundingClientRect();
                 if (box.height < 44) found.push(`${one.outerHTML} is ${box.height} high`);
               }

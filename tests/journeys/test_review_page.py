@@ -456,12 +456,15 @@ async def test_without_a_script_and_without_3d_there_are_the_picture_the_facts_a
     shared = await share(running)
     scriptless = await chromium.new_context(**DESKTOP, java_script_enabled=False)
     await useful_without_3d(await enter(scriptless, shared.reviewers))
+    cookies = await scriptless.cookies()
     await scriptless.close()
 
     arguments = [*ARGUMENTS, "--disable-3d-apis"]
     flat = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
     context = await flat.new_context(**DESKTOP)
-    page = await enter(context, shared.reviewers)
+    await context.add_cookies(cookies)  # the same device: a link belongs to its first one
+    page = await context.new_page()
+    await page.goto(shared.reviewers)
     await page.wait_for_selector("html[data-state=failed]", state="attached")
     assert "cannot draw in 3D" in await page.inner_text(".line-note")
     await useful_without_3d(page)

@@ -81,6 +81,7 @@ def _add_marks_and_knocks() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.Column("tries", sa.BigInteger(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=True),
     )
 
 
