@@ -28,7 +28,7 @@ NOW, CLICK, CODE = Way.NOW, Way.CLICK, Way.CODE
 SENT, SIGNED, VOUCHED = Strength.SENT, Strength.SIGNED, Strength.VOUCHED
 # What a verb weighs; written out, so that nobody moves one without a test that fails.
 WEIGHTS = {
-    "HELP": READ, "STATUS": READ, "LIST": READ, "COMMENT": READ,
+    "HELP": READ, "STATUS": READ, "LIST": READ, "COMMENT": READ, "UPLOAD": READ,
     "REVOKE": SAFE, "STOP": SAFE,
     "RESEND": CHANGE, "EXTEND": CHANGE, "APPROVE": CHANGE, "CHANGES": CHANGE,
     "DELETE": HARM, "ADD": HARM, "ADDRESS": HARM, "2FA": HARM,
@@ -45,7 +45,7 @@ LINES = {
     "HELP": "HELP", "STATUS": "STATUS", "LIST": "LIST", "COMMENT": "COMMENT margins",
     "REVOKE": "REVOKE", "RESEND": "RESEND", "EXTEND": "EXTEND 2",
     "DELETE": "DELETE", "ADD": "ADD lee@clinic.example", "ADDRESS": "ADDRESS anna@home.example",
-    "2FA": "2FA OFF",
+    "2FA": "2FA OFF", "UPLOAD": "UPLOAD",
 }  # fmt: skip
 OF_REVIEWERS = {"STOP": "STOP", "APPROVE": "APPROVE", "CHANGES": "CHANGES thinner"}
 

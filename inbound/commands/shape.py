@@ -159,6 +159,7 @@ class Command:
     describe: what it would do, for the page on which a click permits it. Raises CommandRefused
         where it could not be carried out.
     click: what a click permits: the command, or the setting up of codes.
+    in_thread: whether it is about the case in whose thread it stands, and elsewhere about none.
     """
 
     verb: str
@@ -169,6 +170,7 @@ class Command:
     roles: frozenset[Role] = frozenset({Role.MEMBER})
     describe: Describe = say_nothing_more
     click: ConfirmationKind = ConfirmationKind.COMMAND
+    in_thread: bool = False
 
     @property
     def changes(self) -> bool:

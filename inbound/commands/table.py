@@ -15,6 +15,7 @@ from inbound.commands import (
     status,
     stop,
     twofa,
+    upload,
 )
 from inbound.commands.shape import Command, Role
 
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Command] = {
         resend,
         revoke,
         add,
+        upload,
         delete,
         approve,
         changes,

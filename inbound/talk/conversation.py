@@ -27,6 +27,7 @@ from inbound.talk.grammar import (
     read_reply,
     same_order,
 )
+from inbound.talk.offering import links_seen, offer_page
 from inbound.talk.orders import carry_out, command_rows
 from inbound.talk.talk import Talk
 from store.clock import DAY
@@ -105,6 +106,8 @@ def _reading_of(talk: Talk, case: Case | None) -> Reading:
         CommandRefused: its text and its HTML say different things, and one of them changes something.
     """
     contents, verbs = talk.contents, verbs_of(talk.speaker.roles)
+    if talk.mail.is_upload:  # a note on a page: whoever was handed the link must not command by it
+        return Reading(Said.NOTE)
     reading = read_reply(contents.body, verbs)
     if contents.has_html and contents.text.strip():
         other = read_reply(contents.html_text, verbs)
@@ -306,13 +309,16 @@ async def _say_already_here(talk: Talk, case: Case) -> None:
 async def _help(talk: Talk, case: Case | None) -> None:
     """Mail without anything for us, such as a rule that forwards it all, is told so once a day."""
     sentences = _why_nothing_was_done(talk, case)
-    nothing_shared = case is None and talk.left_out
+    once = _hint(talk) if case is None else ""
+    page = await offer_page(talk, once) if case is None else None
+    nothing_shared = case is None and (talk.left_out or talk.contents.places)
     context: dict[str, Any] = {
         "heading": "Nothing was shared" if nothing_shared else "What you can say",
         "sentences": sentences,
         "commands": command_rows(talk.speaker.roles),
+        "upload": page,
     }
-    await answer(talk, case, "help", context, once=_hint(talk) if case is None else "")
+    await answer(talk, case, "help", context, once=once)
 
 
 def _hint(talk: Talk) -> str:
@@ -323,7 +329,9 @@ def _hint(talk: Talk) -> str:
     if take_addresses(talk.contents.subject).reviewers:
         return ""
     # The end of a sentence says what to do; the file's name before it is another one each time.
-    advice = "|".join(sorted({sentence[-60:] for sentence in talk.left_out}))
+    advice = "|".join(
+        sorted({sentence[-60:] for sentence in talk.left_out} | set(links_seen(talk)))
+    )
     return f"hint|{talk.speaker.address}|{talk.now // DAY}|{advice}"
 
 
@@ -333,6 +341,7 @@ def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
         return ["A command counts only on the first line. Put it there and send it again."]
     if case is None:
         return [
+            *links_seen(talk),
             *talk.left_out,
             "No scan was found in your mail. Attach STL, PLY, OBJ, 3MF, GLB, OFF, or a ZIP of these, and"
             " write the reviewer's address and the case number in the subject.",

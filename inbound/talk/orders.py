@@ -12,6 +12,7 @@ from store.errors import CommandRefused
 from store.model import Case
 from store.records import cases, labs
 
+_TAKES_WORDS = {"UPLOAD"}  # what would be a subject
 _TELLS_OF_EACH = {"ADD", "ADDRESS"}  # they say of each address what is wrong with it
 
 
@@ -24,7 +25,9 @@ async def carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
     if not command.roles & speaker.roles:
         raise CommandRefused(_not_theirs(command, speaker))
     order = with_code(talk, thread_case, order, command)
-    case = await _case_of(talk, thread_case, order) if command.about_case else None
+    case = thread_case if command.in_thread else None
+    if command.about_case:
+        case = await _case_of(talk, thread_case, order)
     _check_words(order, command)
     desk = await desk_for(talk, case, thread_case)
     way = way_of(command.weight, speaker.strength, has_codes=has_codes(speaker))
@@ -81,7 +84,7 @@ def _check_words(order: Order, command: Command) -> None:
         unknown = [word for word in unknown if "@" not in word]
     if "reviewer" not in command.arguments and "address" not in command.arguments:
         unknown += order.recipients
-    if unknown:
+    if unknown and command.verb not in _TAKES_WORDS:
         raise CommandRefused(
             f"“{' '.join(unknown)}” in “{order.line}” is not understood, so nothing was done."
             f" {command.verb} takes: {command.arguments or 'nothing'}; a reviewer is named by the"

@@ -11,9 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import ConfirmationState, LetterState, MailState
-from store.records.schema import cases, confirmations, letters, mails
+from store.records.schema import cases, confirmations, letters, mails, uploads
 
-TABLES = {"mail": mails, "letter": letters, "case": cases, "confirmation": confirmations}
+TABLES = {
+    "mail": mails,
+    "letter": letters,
+    "case": cases,
+    "confirmation": confirmations,
+    "upload": uploads,
+}
 _DEAD = {
     "mail": MailState.DEAD,
     "letter": LetterState.DEAD,

@@ -1,9 +1,9 @@
-// Builds the bundle that scanpost commits and serves: ../static/app.<hash>.js and app.<hash>.css,
+// Builds the bundle that scanpost commits and serves: ../static/<name>.<hash>.js and app.<hash>.css,
 // each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
 // The same sources and lockfile give the same bytes, so CI can rebuild and compare.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -13,7 +13,8 @@ const target = join(here, "..", "static");
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { app: "src/main.ts", style: "src/app.css" },
+  // The upload page has a script of its own, so that the review page does not carry it.
+  entryPoints: { app: "src/main.ts", upload: "src/upload.ts", style: "src/app.css" },
   outdir: target,
   write: false,
   metafile: true,
@@ -28,14 +29,15 @@ const { outputFiles, metafile } = await build({
 
 mkdirSync(target, { recursive: true });
 for (const name of readdirSync(target)) {
-  if (/^app\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
+  if (/^(app|upload)\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
 }
 
 const outputs = {};
 for (const { path, contents } of outputFiles) {
   const extension = path.endsWith(".css") ? "css" : "js";
   const sha256 = createHash("sha256").update(contents).digest("hex");
-  const file = `app.${sha256.slice(0, 10)}.${extension}`;
+  const name = extension === "css" ? "app" : basename(path, ".js");
+  const file = `${name}.${sha256.slice(0, 10)}.${extension}`;
   const brotli = brotliCompressSync(contents, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
@@ -47,7 +49,7 @@ for (const { path, contents } of outputFiles) {
   writeFileSync(join(target, file), contents);
   writeFileSync(join(target, `${file}.br`), brotli);
   writeFileSync(join(target, `${file}.gz`), gzip);
-  outputs[`app.${extension}`] = { file, sha256 };
+  outputs[`${name}.${extension}`] = { file, sha256 };
   console.log(`${file}  ${contents.length} bytes, brotli ${brotli.length}, gzip ${gzip.length}`);
 }
 
