@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from store.errors import TryAgain
+from store.errors import Gone, TryAgain
 from store.house import House, SealedObject, piece_name
 from store.tokens import new_id
 from store.uploads import LARGEST_PIECE
@@ -68,6 +68,7 @@ async def take_piece(house: House, key: bytes, upload_id: str, read: Read) -> Pi
 
     Raises:
         NoRoom: the disk is full.
+        Gone: the upload has ended meanwhile.
         TimeoutError: nothing came for too long.
         ConnectionError: it was cut off; nothing is left of it.
     """
@@ -88,6 +89,8 @@ async def take_piece(house: House, key: bytes, upload_id: str, read: Read) -> Pi
             await run(sealed.commit)
         finally:
             await run(sealed.abort)
+    except FileNotFoundError:  # destroyed under our hands: the page has taken its files meanwhile
+        raise Gone("This upload page has taken its files.") from None
     except OSError as error:
         if error.errno not in _FULL:
             raise
