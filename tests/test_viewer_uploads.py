@@ -621,7 +621,9 @@ def form(page: Uploader, files: dict[str, bytes], **words: str) -> aiohttp.FormD
     for name, value in {"reviewers": KIM, "subject": "C-1042", "note": "", **words}.items():
         data.add_field(name, value)
     for name, content in files.items():
-        data.add_field("files", io.BytesIO(content), filename=name, content_type="application/octet-stream")
+        data.add_field(
+            "files", io.BytesIO(content), filename=name, content_type="application/octet-stream"
+        )
     return data
 
 
