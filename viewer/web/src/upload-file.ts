@@ -95,6 +95,7 @@ export class Sending {
   async send(server: Server): Promise<void> {
     if (!this.file || this.state !== "waiting") return;
     this.state = "sending";
+    this.show(words.sending(this.received, this.size));
     try {
       if (!this.number) {
         const known = await this.insist(() => server.add(this.name, this.size, this.mark));
