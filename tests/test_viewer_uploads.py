@@ -1,6 +1,7 @@
 """The upload page as programs meet it: pieces at their offsets, ends, limits, and what lies on the disk."""
 
 import asyncio
+import functools
 import io
 import random
 from collections.abc import AsyncIterator
@@ -10,14 +11,17 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from inbound.cases.uploads import upload_flow
 from inbound.flow import read_mail
 from inbound.mail.attachments import MOST_FILES as MOST_OF_A_MAIL
 from inbound.scans.child import Children
 from store import ending
-from store.clock import DAY
+from store.clock import DAY, MINUTE
+from store.engine import Engine, Standing
 from store.house import House
 from store.model import MailState, Strength
 from store.records import cases, labs, mails, work
+from store.sweep import TRIES, Sweep
 from store.uploads import (
     LARGEST_PIECE,
     LIFETIME,
@@ -25,7 +29,7 @@ from store.uploads import (
     SMALLEST_PIECE,
     UploadState,
 )
-from tests.clicks import Site, open_site, open_thread, said, trail
+from tests.clicks import Site, letters_of, open_site, open_thread, said, trail
 from tests.conftest import jaw_stl, on_both_stores
 from tests.fakes import ANNA, DOMAIN, KIM
 from tests.test_viewer_confirm import database
@@ -713,3 +717,52 @@ async def test_the_page_is_filled_with_what_the_command_said(house: House, site:
     _, text = await site.get(link_of(site, letter))
     assert 'value="Kim Lee &lt;kim@clinic.example&gt;"' in text
     assert 'value="C-1042 crown #30"' in text
+
+
+# ---------------------------------------------------------------- when its flow fails
+
+
+async def test_an_upload_that_fails_three_times_is_told_and_destroyed_a_day_later(
+    house: House, page: Uploader, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await page.put("a.stl", UPPER)
+    await page.share()
+    engine = Engine(house.settings.data_dir)
+    flow = functools.partial(upload_flow, house)
+    for kind in work.TABLES:
+        engine.add_flow(kind, flow if kind == "upload" else _nothing, 2)
+    engine.take_lock()
+    await engine.start()
+    sweep = Sweep(house, engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(mails, "accept_all", _dies)
+        for _ in range(TRIES):
+            await sweep.once(clock.now())
+            await wait_for(lambda: not engine.running)
+            await _failed(engine, page)
+            await sweep.once(clock.now())
+            clock.advance(2 * MINUTE)
+    assert (await page.row()).state is UploadState.DEAD
+    told = {letter.kind: letter for letter in await letters_of(house)}
+    assert "upload" in told["operator"].subject
+    assert "Nothing was shared" in said(told["notice"])
+    assert told["notice"].recipient == ANNA
+    assert page.objects() != []
+    clock.advance(DAY)
+    await sweep.once(clock.now())
+    async with asyncio.timeout(10):
+        while page.objects() or (await page.row()).due_at:
+            await asyncio.sleep(0.01)
+    assert (await page.row()).state is UploadState.DEAD
+    await engine.stop()
+
+
+async def _failed(engine: Engine, page: Uploader) -> None:
+    flow_id = f"upload-{page.id}-{(await page.row()).attempt}"
+    async with asyncio.timeout(10):
+        while await engine.standing("upload", page.id, flow_id) is not Standing.FAILED:
+            await asyncio.sleep(0.01)
+
+
+async def _nothing(_step: object, _row: str) -> None:
+    """Letters are not this test's affair."""

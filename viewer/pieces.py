@@ -20,7 +20,7 @@ from store.uploads import LARGEST_PIECE
 
 CHUNK = 1 << 16
 IDLE = 30.0  # seconds without a byte until a place is given to somebody else
-LONGEST = 3_600.0  # seconds for one request, however steadily it trickles
+LONGEST_PIECE, LONGEST_FORM = 600.0, 3_600.0  # seconds, however steadily it trickles
 MOST_AT_ONCE, MOST_OF_ONE = 24, 4  # requests that bring bytes: of all uploads, and of one
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Read = Callable[[int], Awaitable[bytes]]

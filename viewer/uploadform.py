@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, web
 from store.records import uploads
 from store.tokens import new_id
 from store.uploads import MOST_FILES
-from viewer.pieces import LONGEST, PLACES, NoRoom, check_room, drop_pieces, take_file
+from viewer.pieces import LONGEST_FORM, PLACES, NoRoom, check_room, drop_pieces, take_file
 from viewer.templates import page
 from viewer.uploads import (
     LONGEST_NOTE,
@@ -41,7 +41,7 @@ async def take_form(request: web.Request) -> web.Response:
     try:
         _check_form(request)
         with request.app[PLACES].place(found.upload.id):
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(LONGEST_FORM):
                 await _read(request, found, typed)
         sentence = await take_click(request, found, words_of(typed))
     except Refused as refusal:

@@ -24,7 +24,7 @@ from store.uploads import (
     Upload,
     UploadFile,
 )
-from viewer.pieces import LONGEST, PLACES, NoRoom, check_room, drop_pieces, take_piece
+from viewer.pieces import LONGEST_PIECE, PLACES, NoRoom, check_room, drop_pieces, take_piece
 from viewer.templates import page
 from viewer.visit import HOUSE, require_same_origin
 
@@ -117,17 +117,20 @@ async def _live(
     house: House, connection: AsyncConnection, token: str, upload: Upload | None
 ) -> Opened:
     now = house.clock.now()
-    gone = Gone(
-        "This upload page has taken its files, or its time is over. What was shared is answered by a"
-        f" letter. For a new page write UPLOAD in a mail to {house.settings.addressing.share()}."
-    )
     if upload is None or not upload.is_open(now):
-        raise gone
+        raise _gone(house)
     member = await labs.member(connection, upload.member_id)
     case = await cases.case(connection, upload.case_id) if upload.case_id else None
     if member.disabled_at is not None or (case is not None and not case.is_open(now)):
-        raise gone
+        raise _gone(house)
     return Opened(token, upload, member, case)
+
+
+def _gone(house: House) -> Gone:
+    return Gone(
+        "This upload page has taken its files, or its time is over. What was shared is answered by a"
+        f" letter. For a new page write UPLOAD in a mail to {house.settings.addressing.share()}."
+    )
 
 
 # ---------------------------------------------------------------- files
@@ -180,7 +183,7 @@ async def take_bytes(request: web.Request) -> web.Response:
     read = request.content.read
     with request.app[PLACES].place(upload_id):
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(LONGEST_PIECE):
                 piece = await take_piece(house, key, upload_id, read)
         except TimeoutError:
             raise Refused(408, "The connection is too slow. What is here is kept.") from None
@@ -292,7 +295,8 @@ async def take_click(request: web.Request, found: Opened, words: Words) -> str:
         await _live(house, connection, found.token, await uploads.find(connection, upload.id))
         files = await uploads.files_of(connection, upload.id)
         _check_whole(found, files, words)
-        await uploads.share(connection, upload.id, words, now)
+        if not await uploads.share(connection, upload.id, words, now):
+            raise _gone(house)
         await audit.record(
             connection,
             now,

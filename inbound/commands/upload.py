@@ -36,7 +36,7 @@ async def run(desk: Desk, order: Order) -> Transcript:
             " those letters; each lives for a day."
         )
     mail = await mails.mail(desk.connection, desk.occasion)
-    subject = case.name if case else order.line
+    subject = (case.subject or case.name) if case else order.line
     name = f"{case.name} (#{case.public_id})" if case else ""
     draft = page_letter(desk.member, page, subject, mail.message_id, name)
     if case is not None:
