@@ -27,7 +27,7 @@ PHONE: dict[str, Any] = {
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 JAWS = {"C-1042-UpperJaw.stl": jaw_stl("upper"), "C-1042-LowerJaw.stl": jaw_stl("lower")}
 LARGE = jaw_stl("upper", 100_000)  # 5 MB: several pieces
-SEEN: Path | None = Path("/tmp/seen_up")  # a folder for screenshots, to be looked at
+SEEN: Path | None = None  # a folder for screenshots, to be looked at
 # Files that a hand drags from a desktop are made of bytes here.
 DROP = """([files, folder]) => {
   const carried = new DataTransfer();
