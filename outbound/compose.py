@@ -158,6 +158,14 @@ def _confirm_link(house: House, letter: Letter) -> str:
     return f"{house.settings.base_url}/c/{house.keys.token(MasterPurpose.CONFIRM, row)}"
 
 
+def _upload_link(house: House, letter: Letter) -> str:
+    """The link of the upload page that a letter shows, in a case's thread or not."""
+    page = (letter.context or {}).get("upload")
+    if not page:
+        return ""
+    return f"{house.settings.base_url}/u/{house.keys.token(MasterPurpose.UPLOAD, page['id'])}"
+
+
 def _link(house: House, key: bytes, person: Person) -> str:
     return f"{house.settings.base_url}/r/{access.token_of(key, person, Purpose.LINK)}"
 
@@ -190,6 +198,7 @@ def _values(house: House, letter: Letter, wires: _Wires) -> dict[str, Any]:
         **(letter.context or {}),
         "product": PRODUCT,
         "link": wires.link,
+        "upload_link": _upload_link(house, letter),
         "has_picture": wires.picture is not None,
         "lab": wires.lab_name,
         "domain": settings.domain,

@@ -16,6 +16,7 @@ from aiohttp import web
 from inbound.auth.envelope import Mode
 from inbound.cases.course import case_flow
 from inbound.cases.remarks import remark_flow
+from inbound.cases.uploads import upload_flow
 from inbound.door.imap import ImapDoor
 from inbound.door.lmtp import LmtpDoor
 from inbound.door.receive import Receiver
@@ -49,6 +50,7 @@ LETTERS_AT_ONCE = 8
 CASES_AT_ONCE = 2
 CLICKS_AT_ONCE = 4
 REMARKS_AT_ONCE = 4
+UPLOADS_AT_ONCE = 2
 SWEEP_ENDS = 3.0  # seconds
 log = structlog.get_logger()
 
@@ -190,12 +192,14 @@ class Server:
         case = functools.partial(case_flow, house)
         confirmation = functools.partial(confirmation_flow, house)
         remark = functools.partial(remark_flow, house, self.children)
+        upload = functools.partial(upload_flow, house)
         for kind, flow, at_once in (
             ("mail", mail, MAILS_AT_ONCE),
             ("letter", letter, LETTERS_AT_ONCE),
             ("case", case, CASES_AT_ONCE),
             ("confirmation", confirmation, CLICKS_AT_ONCE),
             ("remark", remark, REMARKS_AT_ONCE),
+            ("upload", upload, UPLOADS_AT_ONCE),
         ):
             self.engine.add_flow(kind, waiting_for_stores(house, kind, flow), at_once)
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.house import House, case_prefix
 from store.model import Case, CaseState
-from store.records import access, audit, cases, confirmations, outbox, remarks, work
+from store.records import access, audit, cases, confirmations, outbox, remarks, uploads, work
 
 # What a case becomes when its time is over, by what it was.
 AFTER = {
@@ -33,6 +33,7 @@ async def close(house: House, case_id: str) -> bool:
             await access.end_sessions(connection, person.id, now)
         await outbox.withdraw_of_case(connection, case_id, now)
         await confirmations.end_of_case(connection, case_id)
+        await uploads.end_of_case(connection, case_id, now)
         await audit.record(
             connection,
             now,
@@ -54,6 +55,7 @@ async def delete(connection: AsyncConnection, case: Case, actor: str, now: int) 
         await access.end_sessions(connection, person.id, now)
     await outbox.withdraw_of_case(connection, case.id, now)
     await confirmations.end_of_case(connection, case.id)
+    await uploads.end_of_case(connection, case.id, now)
     await cases.destroy_key(connection, case.id)
     await remarks.forget(connection, case.id)
     await work.reschedule(connection, "case", case.id, now)

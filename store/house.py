@@ -11,7 +11,7 @@ from store.blobs.sealed import SealedReader, SealedWriter
 from store.blobs.spool import Spool
 from store.clock import Clock
 from store.model import Scan
-from store.records import cases
+from store.records import cases, uploads
 from store.records.database import Database
 from store.settings import Settings
 from store.threads import Threads
@@ -39,9 +39,13 @@ class House:
         """Raises Gone when the key has been destroyed."""
         return self.keys.unwrap(await cases.wrapped_key(connection, case_id))
 
+    async def upload_key(self, connection: AsyncConnection, upload_id: str) -> bytes:
+        """Raises Gone when the key has been destroyed."""
+        return self.keys.unwrap(await uploads.wrapped_key(connection, upload_id))
+
 
 class SealedObject:
-    """An object of a case that is being written: sealed on its way, visible at `commit`. Blocks."""
+    """An object that is being written: sealed on its way, visible at `commit`. Blocks."""
 
     def __init__(self, blobs: Blobs, key: bytes, name: str) -> None:
         self.writing: Writing = blobs.create(name)
@@ -91,3 +95,12 @@ def version_prefix(case_id: str, version_id: str) -> str:
 
 def case_prefix(case_id: str) -> str:
     return f"cases/{case_id}/"
+
+
+def piece_name(upload_id: str, piece: str) -> str:
+    """Where a piece of an uploaded file lies until its upload has become a mail."""
+    return f"{upload_prefix(upload_id)}{piece}"
+
+
+def upload_prefix(upload_id: str) -> str:
+    return f"uploads/{upload_id}/"

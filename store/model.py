@@ -139,13 +139,6 @@ class KnockKind(StrEnum):
     HANDOVER = "handover"  # An open session shows a picture that opens one on a phone.
 
 
-class UploadState(StrEnum):
-    OPEN = "open"  # Waits for files, or is getting them.
-    TAKEN = "taken"  # Its files have become a mail.
-    OVER = "over"  # Nobody finished it in time; its files are destroyed.
-    DEAD = "dead"  # Its end failed three times; the operator has been told.
-
-
 class MarkKind(StrEnum):
     """What can be marked on the page; geometry is in mm, in the scans' own coordinates."""
 
@@ -166,6 +159,7 @@ INVITATIONS = frozenset({"share", "version"})  # of these, what says that there 
 LONGEST_SUBJECT = 200
 # From where a case is drawn for those who cannot turn it; the order in which a child writes them.
 SIDES = ("front", "left", "right", "back", "upper", "lower")
+UPLOADED = "upload"  # the proof of a mail that came by an upload page
 LIVE_CASES = frozenset({CaseState.WAITING, CaseState.PREPARING, CaseState.HELD, CaseState.OPEN})
 
 
@@ -207,6 +201,7 @@ class Mail(Row):
     state: MailState
     sender: str  # the envelope's, may be empty
     author: str  # the address in From, as verified at the door
+    proof: str  # in a few words; UPLOADED where it came by an upload page
     member_id: str | None  # None: of no lab; perhaps a reviewer
     strength: Strength
     recipients: list[str]
@@ -216,6 +211,11 @@ class Mail(Row):
     due_at: int | None
     attempt: int
     failures: int
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether it was written down from an upload page, where nobody gives commands."""
+        return self.proof == UPLOADED
 
 
 @dataclass(frozen=True)
@@ -467,31 +467,6 @@ class Knock(Row):
     used_at: int | None
     tries: int
     session_id: str | None  # the session that shows the picture
-
-
-@dataclass(frozen=True)
-class Upload(Row):
-    id: str
-    member_id: str
-    case_id: str | None  # the case whose next version it becomes
-    state: UploadState
-    subject: str
-    note: str
-    created_at: int
-    expires_at: int
-    mail_id: str | None  # what it became
-    due_at: int | None
-    attempt: int
-
-
-@dataclass(frozen=True)
-class UploadFile(Row):
-    id: str
-    upload_id: str
-    number: int
-    name: str
-    size: int
-    received: int  # bytes that are durable
 
 
 SESSION_IDLE = 8 * HOUR

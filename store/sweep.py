@@ -16,10 +16,12 @@ from store.engine import Engine, Flow, Standing, Step
 from store.errors import ChildLost, SettingsError, Stopping, TryAgain
 from store.house import House
 from store.model import ConfirmationKind, LetterDraft, MailState, Strength
-from store.records import cases, confirmations, labs, mails, outbox, versions, work
+from store.records import cases, confirmations, labs, mails, outbox, uploads, versions, work
 from store.records.work import Due
+from store.uploads import UploadState
 
 TRIES = 3
+_DESTROYING = frozenset({"case", "upload"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 AWAY = 2 * MINUTE  # until a flow looks again whether its stores are back
 PAUSE = 1.0  # seconds between two looks when nobody pokes
@@ -131,10 +133,12 @@ class Sweep:
 
     async def _give_up(self, connection: AsyncConnection, row: Due, now: int) -> None:
         log.error("flow given up", kind=row.kind, row=row.id)
-        if row.kind == "case":  # What was promised to be destroyed is tried again, every day.
+        if row.kind in _DESTROYING:  # What was promised to be destroyed is tried again, every day.
             await work.reschedule(connection, row.kind, row.id, now + DAY)
         else:
             await work.bury(connection, row.kind, row.id)
+        if row.kind == "upload":
+            await self._give_up_upload(connection, row, now)
         if row.kind == "confirmation":
             await self._drop_mail_of(connection, row)
         if row.kind == "mail" and not await cases.break_off(connection, row.id, now):
@@ -150,6 +154,26 @@ class Sweep:
         if found and found.kind is ConfirmationKind.SIGNUP and found.mail_id:
             # DEAD: the next start keeps it for the operator, as it keeps every mail that failed.
             await mails.settle(connection, found.mail_id, MailState.DEAD, "sign-up failed")
+
+    async def _give_up_upload(self, connection: AsyncConnection, row: Due, now: int) -> None:
+        """Who pressed Share hears that nothing came of it; a day later its files are destroyed."""
+        upload = await uploads.find(connection, row.id)
+        if upload is None or upload.state is not UploadState.SHARED:
+            return
+        await uploads.settle(connection, row.id, UploadState.DEAD)
+        member = await labs.member(connection, upload.member_id)
+        sentence = (
+            "This server failed to read the files that you uploaded. Its operator has been told."
+            " Nothing was shared and nobody else was told. Write UPLOAD to try it once more."
+        )
+        draft = LetterDraft(
+            kind="notice",
+            recipient=member.address,
+            recipient_name=member.name,
+            subject="Your upload could not be read",
+            context={"heading": "Not done", "sentences": [sentence], "case": None},
+        )
+        await outbox.write(connection, draft, self.house.settings.domain, now)
 
     async def _tell_sender(self, connection: AsyncConnection, row: Due, now: int) -> None:
         """Who got a 250 hears what became of it, even where no case can say so."""

@@ -231,6 +231,7 @@ class Site:
     house: House
     client: aiohttp.ClientSession
     url: str
+    app: web.Application
 
     def link(self, confirmation_id: str) -> str:
         return f"{self.url}/c/{self.house.keys.token(MasterPurpose.CONFIRM, confirmation_id)}"
@@ -273,11 +274,12 @@ async def count_confirmations(house: House) -> int:
 
 @asynccontextmanager
 async def open_site(house: House) -> AsyncIterator[Site]:
-    runner = web.AppRunner(make_app(house), access_log=None)
+    app = make_app(house)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     house.settings = house.settings.model_copy(update={"base_url": url})
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        yield Site(house, client, url)
+        yield Site(house, client, url, app)
     await runner.cleanup()

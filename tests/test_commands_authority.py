@@ -28,7 +28,7 @@ NOW, CLICK, CODE = Way.NOW, Way.CLICK, Way.CODE
 SENT, SIGNED, VOUCHED = Strength.SENT, Strength.SIGNED, Strength.VOUCHED
 # What a verb weighs; written out, so that nobody moves one without a test that fails.
 WEIGHTS = {
-    "HELP": READ, "STATUS": READ, "LIST": READ, "COMMENT": READ,
+    "HELP": READ, "STATUS": READ, "LIST": READ, "COMMENT": READ, "UPLOAD": READ,
     "REVOKE": SAFE, "STOP": SAFE,
     "RESEND": CHANGE, "EXTEND": CHANGE, "APPROVE": CHANGE, "CHANGES": CHANGE,
     "ACCESS": CHANGE, "PASSWORD": CHANGE, "NOTIFY": CHANGE, "DOWNLOADS": CHANGE,
@@ -47,7 +47,7 @@ LINES = {
     "REVOKE": "REVOKE", "RESEND": "RESEND", "EXTEND": "EXTEND 2",
     "DELETE": "DELETE", "ADD": "ADD lee@clinic.example", "ADDRESS": "ADDRESS anna@home.example",
     "2FA": "2FA OFF", "ACCESS": "ACCESS CODE", "PASSWORD": "PASSWORD three odd words",
-    "NOTIFY": "NOTIFY ON", "DOWNLOADS": "DOWNLOADS OFF",
+    "NOTIFY": "NOTIFY ON", "DOWNLOADS": "DOWNLOADS OFF", "UPLOAD": "UPLOAD",
 }  # fmt: skip
 OF_REVIEWERS = {"STOP": "STOP", "APPROVE": "APPROVE", "CHANGES": "CHANGES thinner"}
 

@@ -57,7 +57,7 @@ def test_the_committed_bundle_is_what_the_sources_make(rebuilt: Path) -> None:
         path.name for path in STATIC.iterdir()
     )
     plain = [path for path in sorted(rebuilt.iterdir()) if path.suffix not in (".br", ".gz")]
-    assert len(plain) == 5, "script, worker, style, licences, list"
+    assert len(plain) == 6, "three scripts, style, licences, list"
     for path in plain:
         same = path.read_bytes() == (STATIC / path.name).read_bytes()
         assert same, f"{path.name} differs from its sources: run `make web` and commit the result"
@@ -78,7 +78,7 @@ def test_compressed_twins_hold_the_same_bytes(
 
 
 def test_each_file_is_named_by_its_hash() -> None:
-    assert set(BUNDLE["outputs"]) == {"app.js", "app.css", "worker.js"}
+    assert set(BUNDLE["outputs"]) == {"app.js", "app.css", "upload.js", "worker.js"}
     for built in BUNDLE["outputs"].values():
         sha256 = hashlib.sha256((STATIC / built["file"]).read_bytes()).hexdigest()
         assert built["sha256"] == sha256

@@ -7,8 +7,20 @@ from aiohttp import web
 
 from store.errors import Gone, NotFound, TryAgain
 from store.house import House
-from viewer import confirm, entry, files, handover, knocking, page, remarks, stop
+from viewer import (
+    confirm,
+    entry,
+    files,
+    handover,
+    knocking,
+    page,
+    remarks,
+    stop,
+    uploadform,
+    uploads,
+)
 from viewer.headers import add_headers
+from viewer.pieces import PLACES, Places
 from viewer.static_files import send_static
 from viewer.templates import page as render
 from viewer.visit import HOUSE
@@ -20,8 +32,11 @@ log = structlog.get_logger()
 
 
 def make_app(house: House) -> web.Application:
-    app = web.Application(middlewares=[plain_errors], client_max_size=64 * 1024)
+    app = web.Application(
+        middlewares=[plain_errors, uploads.say_refusals], client_max_size=64 * 1024
+    )
     app[HOUSE] = house
+    app[PLACES] = Places()
     app.on_response_prepare.append(add_headers)
     # GET and HEAD change nothing; what changes something is a POST from our own page.
     app.add_routes(
@@ -52,6 +67,14 @@ def make_app(house: House) -> web.Application:
             web.get(f"{_SCAN}/download", files.send_download),
             web.get("/c/{token}", confirm.show_confirmation),
             web.post("/c/{token}", confirm.take_click),
+            web.get("/u/{token}", uploads.show_upload),
+            web.post("/u/{token}", uploadform.take_form),
+            web.get("/u/{token}/files", uploads.list_files),
+            web.post("/u/{token}/files", uploads.add_file),
+            web.get(r"/u/{token}/files/{number:\d{1,4}}", uploads.show_file),
+            web.patch(r"/u/{token}/files/{number:\d{1,4}}", uploads.take_bytes),
+            web.post(r"/u/{token}/files/{number:\d{1,4}}/remove", uploads.remove_file),
+            web.post("/u/{token}/share", uploads.share),
             web.get("/static/{name}", send_static),
             web.get("/healthz", _health),
             web.get("/", _front),

@@ -169,6 +169,7 @@ class Command:
     click: what a click permits: the command, or the setting up of codes.
     keep: what of an order may be written down; asked before anything else is done with it. Raises
         CommandRefused where it could not be carried out.
+    in_thread: whether it is about the case in whose thread it stands, and elsewhere about none.
     """
 
     verb: str
@@ -180,6 +181,7 @@ class Command:
     describe: Describe = say_nothing_more
     click: ConfirmationKind = ConfirmationKind.COMMAND
     keep: Keep = keep_as_it_is
+    in_thread: bool = False
 
     @property
     def changes(self) -> bool:

@@ -19,6 +19,7 @@ from inbound.commands import (
     status,
     stop,
     twofa,
+    upload,
 )
 from inbound.commands.shape import Command, Role
 
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Command] = {
         password,
         downloads,
         notify,
+        upload,
         delete,
         approve,
         changes,

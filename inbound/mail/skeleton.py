@@ -16,6 +16,7 @@ import mailparser
 from inbound.mail import uuencode
 from inbound.mail.charsets import readable_text
 from inbound.mail.decoding import decoded
+from inbound.mail.elsewhere import places_named
 from inbound.mail.parts import AS_IT_IS, Held, Part, Windows
 from inbound.mail.text import text_of_html
 from inbound.mail.texts import SAID, is_said
@@ -37,6 +38,7 @@ class Contents:
     html_text: str  # the text/html parts, as text
     has_html: bool = False  # whether there is HTML at all, with text in it or without
     invitation: bool = False  # whether a part asks a calendar for something (RFC 6047)
+    places: tuple[str, ...] = ()  # where files wait that its links lead to
 
     @property
     def body(self) -> str:
@@ -55,6 +57,7 @@ def read_contents(mail: Windows, root: Part) -> Contents:
         html_text="\n".join(text_of_html(html) for html in parsed.text_html),
         has_html=bool(parsed.text_html),
         invitation=any(_is_invitation(part) for part in root.leaves()),
+        places=places_named([*parsed.text_plain, *parsed.text_html]),
     )
 
 

@@ -29,6 +29,7 @@ _ALONE = {"LIST", "HELP", "STOP"}  # "List of changes below" is a comment
 _WITH_TEXT = {"APPROVE", "CHANGES", "COMMENT"}
 _WITH_ADDRESSES = {"ADD", "RESEND", "REVOKE", "ADDRESS"}
 _ONLY_ADDRESSES = {"ADD", "ADDRESS"}  # "Add 14" is a wish for a tooth
+_WITH_SUBJECT = {"UPLOAD"}  # an address makes any words behind it a subject
 _ONLY_SHOWS = {"STATUS", "LIST", "HELP", "CODE"}  # "Status?" asks for it, "Revoke?" is not sure
 _NEEDS_CODE = {"DELETE", "ADD", "EXPORT", "CLOSE", "ADDRESS", "2FA"}
 _ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+\.[^\s<>@,;]+")
@@ -175,6 +176,8 @@ def _is_sure(head: Head, order: Order, verbs: Collection[str]) -> bool:
         return True
     if head.verb in _ONLY_ADDRESSES:
         return bool(order.recipients) or any("@" in word for word in order.unknown)
+    if head.verb in _WITH_SUBJECT and order.recipients:
+        return True
     # Behind an argument stands a slip, to be told of; before it stands a sentence.
     first = next(iter(plain(head.rest).split()), "")
     return "@" in first or not _with_arguments(head.verb, [first]).unknown

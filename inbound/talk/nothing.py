@@ -5,6 +5,7 @@ from typing import Any
 from inbound.cases.subject import take_addresses
 from inbound.talk.answers import answer
 from inbound.talk.grammar import find_order_below
+from inbound.talk.offering import links_seen, offer_page
 from inbound.talk.orders import command_rows
 from inbound.talk.talk import Talk
 from store.clock import DAY
@@ -37,13 +38,16 @@ async def say_already_here(talk: Talk, case: Case) -> None:
 async def say_why_nothing(talk: Talk, case: Case | None) -> None:
     """Mail without anything for us, such as a rule that forwards it all, is told so once a day."""
     sentences = await _why_nothing_was_done(talk, case)
-    nothing_shared = case is None and talk.left_out
+    once = _hint(talk) if case is None else ""
+    page = await offer_page(talk, once) if case is None else None
+    nothing_shared = case is None and (talk.left_out or talk.contents.places)
     context: dict[str, Any] = {
         "heading": "Nothing was shared" if nothing_shared else "What you can say",
         "sentences": sentences,
         "commands": command_rows(talk.speaker.roles),
+        "upload": page,
     }
-    await answer(talk, case, "help", context, once=_hint(talk) if case is None else "")
+    await answer(talk, case, "help", context, once=once)
 
 
 def _hint(talk: Talk) -> str:
@@ -54,7 +58,9 @@ def _hint(talk: Talk) -> str:
     if take_addresses(talk.contents.subject).reviewers:
         return ""
     # The end of a sentence says what to do; the file's name before it is another one each time.
-    advice = "|".join(sorted({sentence[-60:] for sentence in talk.left_out}))
+    advice = "|".join(
+        sorted({sentence[-60:] for sentence in talk.left_out} | set(links_seen(talk)))
+    )
     return f"hint|{talk.speaker.address}|{talk.now // DAY}|{advice}"
 
 
@@ -64,6 +70,7 @@ async def _why_nothing_was_done(talk: Talk, case: Case | None) -> list[str]:
         return ["A command counts only on the first line. Put it there and send it again."]
     if case is None:
         return [
+            *links_seen(talk),
             *talk.left_out,
             "No scan was found in your mail. Attach STL, PLY, OBJ, 3MF, GLB, OFF, or a ZIP of these, and"
             " write the reviewer's address and the case number in the subject.",

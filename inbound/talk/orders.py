@@ -17,6 +17,7 @@ _SCANS_LEFT = (
     "The scans in your mail were not taken, since a command stands on its first line. Send them into the"
     " thread once more without it, and they are the next version."
 )
+_TAKES_WORDS = {"UPLOAD"}  # what would be a subject
 _TELLS_OF_EACH = {"ADD", "ADDRESS"}  # they say of each address what is wrong with it
 
 
@@ -29,7 +30,9 @@ async def carry_out(talk: Talk, thread_case: Case | None, order: Order) -> None:
     if not command.roles & speaker.roles:
         raise CommandRefused(_not_theirs(command, speaker))
     order = with_code(talk, thread_case, order, command)
-    case = await _case_of(talk, thread_case, order) if command.about_case else None
+    case = thread_case if command.in_thread else None
+    if command.about_case:
+        case = await _case_of(talk, thread_case, order)
     _check_words(order, command)
     desk = await desk_for(talk, case, thread_case)
     order = await command.keep(desk, order)
@@ -89,7 +92,7 @@ def _check_words(order: Order, command: Command) -> None:
         unknown = [word for word in unknown if "@" not in word]
     if "reviewer" not in command.arguments and "address" not in command.arguments:
         unknown += order.recipients
-    if unknown:
+    if unknown and command.verb not in _TAKES_WORDS:
         raise CommandRefused(
             f"“{' '.join(unknown)}” in “{order.line}” is not understood, so nothing was done."
             f" {command.verb} takes: {command.arguments or 'nothing'}; a reviewer is named by the"

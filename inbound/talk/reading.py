@@ -23,6 +23,8 @@ def reading_of(talk: Talk, case: Case | None) -> Reading:
         CommandRefused: its text and its HTML say different things, and one of them changes something.
     """
     contents, verbs = talk.contents, verbs_of(talk.speaker.roles)
+    if talk.mail.is_upload:  # a note on a page: whoever was handed the link must not command by it
+        return Reading(Said.NOTE)
     reading = read_reply(contents.body, verbs)
     if contents.has_html and contents.text.strip():
         other = read_reply(contents.html_text, verbs)

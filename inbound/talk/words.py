@@ -37,6 +37,7 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "PASSWORD": ("CONTRASEÑA", "PASSWORT", "KENNWORT", "密码", "密碼"),
     "NOTIFY": ("NOTIFICAR", "AVISAR", "BENACHRICHTIGEN", "通知"),
     "DOWNLOADS": ("DESCARGAS", "HERUNTERLADEN", "下载", "下載"),
+    "UPLOAD": ("SUBIR", "HOCHLADEN", "上传", "上傳"),
 }
 # Bent words and what telephones make of a verb, where they are too far from it to be misspelled.
 _MEANT: Mapping[str, tuple[str, ...]] = {
@@ -59,13 +60,16 @@ _MEANT: Mapping[str, tuple[str, ...]] = {
     "CODE": ("CODES",),
     "NOTIFY": ("NOTIFIED", "NOTIFYING", "NOTIFICATION", "NOTIFICATIONS"),
     "DOWNLOADS": ("DOWNLOAD",),
+    "UPLOAD": ("UPLOADS", "UPLOADING"),
 }  # fmt: skip
 # A sentence of a letter may hold a verb by chance, the longer the more likely. Up to 60 characters any
 # word counts: these are written like commands, and to ask back costs one letter. Up to 200 only the
 # first three ("please revoke ..."), beyond that only the first: it is prose.
 _SHORT, _LONG, _AMONG = 60, 200, 3
 # Everyday words between a lab and a dentist: beyond 60 characters they count only as the first.
-_EVERYDAY = frozenset({"LIST", "ADD", "CLOSE", "STOP", "CHANGES", "CODE", "HELP", "COMMENT"})
+_EVERYDAY = frozenset(
+    {"LIST", "ADD", "CLOSE", "STOP", "CHANGES", "CODE", "HELP", "COMMENT", "UPLOAD"}
+)
 # Verbs here and ordinary words of another language ("está lista", "noch mal erneut"): they count only
 # as the first, in lines of any length.
 _FIRST_ONLY = frozenset(

@@ -1,7 +1,7 @@
 """Objects: large bytes under a name, sealed before they get here.
 
-Names are `cases/<case id>/<what>`; everything of a case lies under one prefix, so that an end can
-delete and then list it. Methods block: call them through `store.threads`.
+Names are `cases/<case id>/<what>` and `uploads/<upload id>/<piece>`; everything of a case or an
+upload lies under one prefix, so that an end can delete and then list it. Methods block: call them through `store.threads`.
 """
 
 from typing import Protocol

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import Refusal
 from store.model import Lab, Member
+from store.records import uploads
 from store.records.schema import aliases, labs, members
 from store.tokens import new_id
 
@@ -102,6 +103,7 @@ async def disable_member(connection: AsyncConnection, address: str, now: int) ->
     await connection.execute(
         sa.update(members).where(members.c.id == found.id).values(disabled_at=now)
     )
+    await uploads.end_of_member(connection, found.id, now)
     return found
 
 

@@ -27,7 +27,7 @@ async def write(
             letter is then written at most once for it.
     """
     letter_id = derived_id("letter", once) if once else new_id()
-    message_id = f"<{letter_id}@{domain}>"
+    message_id = message_id_of(once, domain) if once else f"<{letter_id}@{domain}>"
     known = sa.select(letters.c.id).where(letters.c.id == letter_id)
     if once and (await connection.execute(known)).first():
         return message_id
@@ -42,6 +42,11 @@ async def write(
         )
     )
     return message_id
+
+
+def message_id_of(once: str, domain: str) -> str:
+    """The Message-ID of what is written one time only, written yet or not."""
+    return f"<{derived_id('letter', once)}@{domain}>"
 
 
 async def letter(connection: AsyncConnection, letter_id: str) -> Letter:

@@ -331,9 +331,7 @@ uploads = sa.Table(
     sa.Column("token", sa.Text, nullable=False, unique=True),
     _ref("member_id", "members.id"),
     _ref("case_id", "cases.id", null=True),
-    _text("state"),
-    _text("subject"),
-    _text("note"),
+    *map(_text, ("state", "reviewers", "subject", "note")),
     sa.Column("key", sa.LargeBinary, nullable=True),
     _time("created_at"),
     _time("expires_at"),
@@ -350,6 +348,7 @@ upload_files = sa.Table(
     _text("name"),
     _count("size"),
     _count("received"),
+    sa.Column("pieces", Json, nullable=False),
     sa.UniqueConstraint("upload_id", "number"),
 )
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import ConfirmationState, LetterState, MailState
-from store.records.schema import cases, confirmations, letters, mails, remarks
+from store.records.schema import cases, confirmations, letters, mails, remarks, uploads
 
 TABLES = {
     "mail": mails,
@@ -19,6 +19,7 @@ TABLES = {
     "case": cases,
     "confirmation": confirmations,
     "remark": remarks,
+    "upload": uploads,
 }
 _DEAD = {
     "mail": MailState.DEAD,

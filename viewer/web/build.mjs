@@ -1,5 +1,5 @@
-// Builds the bundle that scanpost commits and serves: ../static/app.<hash>.js and app.<hash>.css, and
-// worker.<hash>.js, which prepares large scans beside the page; each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
+// Builds the bundle that scanpost commits and serves: ../static/<name>.<hash>.js and app.<hash>.css,
+// each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
 // The same sources and lockfile give the same bytes, so CI can rebuild and compare.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,12 @@ const target = join(here, "..", "static");
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: here,
-  entryPoints: { app: "src/main.ts", style: "src/app.css", worker: "src/mesh.worker.ts" },
+  entryPoints: {
+    app: "src/main.ts",
+    worker: "src/mesh.worker.ts", // prepares large scans beside the page
+    upload: "src/upload.ts", // the upload page has a script of its own, which reviewers do not carry
+    style: "src/app.css",
+  },
   outdir: target,
   write: false,
   metafile: true,
@@ -28,14 +33,14 @@ const { outputFiles, metafile } = await build({
 
 mkdirSync(target, { recursive: true });
 for (const name of readdirSync(target)) {
-  if (/^(app|worker)\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
+  if (/^(app|upload|worker)\.[0-9a-f]{10}\.(js|css)(\.br|\.gz)?$/.test(name)) rmSync(join(target, name));
 }
 
 const outputs = {};
 for (const { path, contents } of outputFiles) {
   const extension = path.endsWith(".css") ? "css" : "js";
-  const name = basename(path, `.${extension}`) === "worker" ? "worker" : "app";
   const sha256 = createHash("sha256").update(contents).digest("hex");
+  const name = extension === "css" ? "app" : basename(path, ".js");
   const file = `${name}.${sha256.slice(0, 10)}.${extension}`;
   const brotli = brotliCompressSync(contents, {
     params: {

@@ -93,6 +93,7 @@ def _add_uploads() -> None:
         _ref("member_id", "members.id"),
         _ref("case_id", "cases.id", nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reviewers", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=True),
@@ -111,6 +112,7 @@ def _add_uploads() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("received", sa.BigInteger(), nullable=False),
+        sa.Column("pieces", JSON, nullable=False),
         sa.UniqueConstraint("upload_id", "number"),
     )
 

@@ -1,0 +1,376 @@
+"""The upload page: files come piece by piece, each at its durable offset, and "Share" makes a mail of them.
+
+A piece is acknowledged when it is sealed and its row is committed, so that a browser goes on after a
+lost connection, a reload, or a kill of this server. "Share" only marks the row: its flow writes the
+mail (inbound/cases/uploads.py). Without a script one form brings it all (viewer/uploadform.py).
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.errors import Gone, NotFound
+from store.house import House
+from store.model import Case, Member
+from store.records import audit, cases, labs, uploads
+from store.records.uploads import Words
+from store.uploads import (
+    LARGEST_PIECE,
+    MOST_FILES,
+    SMALLEST_PIECE,
+    Upload,
+    UploadFile,
+)
+from viewer.pieces import LONGEST_PIECE, PLACES, NoRoom, check_room, drop_pieces, take_piece
+from viewer.templates import page
+from viewer.visit import HOUSE, require_same_origin
+
+LONGEST_REVIEWERS, LONGEST_SUBJECT, LONGEST_NOTE, LONGEST_NAME = 2_000, 160, 8_000, 200
+TAKEN = "Taken"
+ON_ITS_WAY = "A letter with the link is on its way."
+_CASE_ON_ITS_WAY = "A letter that says what became of it is on its way."
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A live upload page."""
+
+    token: str
+    upload: Upload
+    member: Member
+    case: Case | None
+
+    @property
+    def path(self) -> str:
+        return f"/u/{self.token}"
+
+
+class Refused(Exception):
+    """What was sent is not taken; the page goes on.
+
+    Attributes:
+        status: of the answer.
+        values: what else the script is to know.
+    """
+
+    def __init__(self, status: int, sentence: str, **values: Any) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.values = values
+
+
+# ---------------------------------------------------------------- the page
+
+
+async def show_upload(request: web.Request) -> web.Response:
+    """GET /u/<token>. Changes nothing for a robot."""
+    return await upload_page(request, await opened(request))
+
+
+async def upload_page(
+    request: web.Request,
+    found: Opened,
+    words: Words | None = None,
+    problem: str = "",
+    status: int = 200,
+) -> web.Response:
+    """The page, with what was typed on it and what is wrong with that."""
+    house, upload = request.app[HOUSE], found.upload
+    async with house.database.read() as connection:
+        files = await uploads.files_of(connection, upload.id)
+    return page(
+        "upload",
+        status,
+        action=found.path,
+        sender=found.member.name or found.member.address,
+        case_name=found.case.name if found.case else "",
+        words=words or Words(upload.reviewers, upload.subject, upload.note),
+        files=files,
+        limit=house.settings.max_mail_bytes,
+        limit_mb=house.settings.max_mail_mb,
+        most=MOST_FILES,
+        smallest=SMALLEST_PIECE,
+        largest=LARGEST_PIECE,
+        problem=problem,
+    )
+
+
+async def opened(request: web.Request) -> Opened:
+    """The upload behind a request, asked at every one.
+
+    Raises:
+        NotFound: the link was never issued.
+        Gone: it takes nothing any more; why is not said.
+    """
+    house, token = request.app[HOUSE], request.match_info["token"]
+    async with house.database.read() as connection:
+        upload = await uploads.by_token(connection, token)
+        if upload is None:
+            raise NotFound("There is nothing at this address. Look whether the link is complete.")
+        return await _live(house, connection, token, upload)
+
+
+async def _live(
+    house: House, connection: AsyncConnection, token: str, upload: Upload | None
+) -> Opened:
+    now = house.clock.now()
+    if upload is None or not upload.is_open(now):
+        raise _gone(house)
+    member = await labs.member(connection, upload.member_id)
+    case = await cases.case(connection, upload.case_id) if upload.case_id else None
+    if member.disabled_at is not None or (case is not None and not case.is_open(now)):
+        raise _gone(house)
+    return Opened(token, upload, member, case)
+
+
+def _gone(house: House) -> Gone:
+    return Gone(
+        "This upload page has taken its files, or its time is over. What was shared is answered by a"
+        f" letter. For a new page write UPLOAD in a mail to {house.settings.addressing.share()}."
+    )
+
+
+# ---------------------------------------------------------------- files
+
+
+async def list_files(request: web.Request) -> web.Response:
+    """GET /u/<token>/files: what is here, with the SHA-256 of each piece."""
+    found = await opened(request)
+    async with request.app[HOUSE].database.read() as connection:
+        files = await uploads.files_of(connection, found.upload.id)
+    return _json({"files": [_shown(file) for file in files]})
+
+
+async def show_file(request: web.Request) -> web.Response:
+    """GET /u/<token>/files/<number>: how much of it is durable."""
+    _, file = await _file(request)
+    answer = _json(_shown(file))
+    answer.headers["Upload-Offset"] = str(file.received)
+    return answer
+
+
+async def add_file(request: web.Request) -> web.Response:
+    """POST /u/<token>/files: a file of this name and size is to come."""
+    require_same_origin(request)
+    found, house = await opened(request), request.app[HOUSE]
+    asked = await _asked(request)
+    name, size, mark = asked.get("name"), asked.get("size"), asked.get("mark")
+    whole = isinstance(size, int) and not isinstance(size, bool) and size >= 0
+    if not isinstance(name, str) or not isinstance(mark, str) or not whole or len(mark) > 100:
+        raise Refused(400, "A file has a name, a size and a mark.")
+    assert isinstance(size, int)
+    async with house.database.write() as connection:
+        await _live(house, connection, found.token, await uploads.find(connection, found.upload.id))
+        files = await uploads.files_of(connection, found.upload.id)
+        check_limits(house, files, size)
+        file = await uploads.add_file(connection, found.upload.id, mark, on_one_line(name), size)
+        # Last: of a file that was added before, nothing more is to come.
+        check_room(house, size - file.received)
+    return _json(_shown(file), 201)
+
+
+async def take_bytes(request: web.Request) -> web.Response:
+    """PATCH /u/<token>/files/<number>: the next piece, at the offset that is durable."""
+    require_same_origin(request)
+    found, file = await _file(request)
+    house, upload_id = request.app[HOUSE], found.upload.id
+    _check_piece(request, file)
+    async with house.database.read() as connection:
+        key = await house.upload_key(connection, upload_id)
+    read = request.content.read
+    with request.app[PLACES].place(upload_id):
+        try:
+            async with asyncio.timeout(LONGEST_PIECE):
+                piece = await take_piece(house, key, upload_id, read)
+        except TimeoutError:
+            raise Refused(408, "The connection is too slow. What is here is kept.") from None
+    if piece is None:
+        return _json(_shown(file))
+    if not await _note(house, found, file, piece):
+        await drop_pieces(house, upload_id, [piece])
+        _, file = await _file(request)  # raises Gone where that is the reason
+        raise Refused(409, "These bytes are here already.", received=file.received)
+    return _json({"received": file.received + piece["size"]})
+
+
+async def remove_file(request: web.Request) -> web.Response:
+    """POST /u/<token>/files/<number>/remove, by the script or by a button of the form."""
+    require_same_origin(request)
+    found, file = await _file(request)
+    house = request.app[HOUSE]
+    async with house.database.write() as connection:
+        await uploads.drop_file(connection, file)
+    await drop_pieces(house, found.upload.id, file.pieces)
+    raise web.HTTPSeeOther(found.path)
+
+
+def check_limits(house: House, files: list[UploadFile], size: int) -> None:
+    """The limits of a mail. Raises Refused."""
+    limit = house.settings.max_mail_bytes
+    if len(files) >= MOST_FILES:
+        raise Refused(413, f"There are {MOST_FILES} files already. Pack the others as ZIP.")
+    if size + sum(file.size for file in files) > limit:
+        raise Refused(
+            413,
+            f"All files together may have {house.settings.max_mail_mb} MB. Pack the scans as ZIP, or ask"
+            " for another upload page.",
+        )
+
+
+def _check_piece(request: web.Request, file: UploadFile) -> None:
+    """Raises Refused for a piece that cannot be the next one, before a byte of it is read."""
+    length = request.content_length
+    if length is None or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused(411, "A piece says how long it is, and comes as it is.")
+    offset = request.headers.get("Upload-Offset", "")
+    if not offset.isascii() or not offset.isdigit() or len(offset) > 15:
+        raise Refused(400, "A piece says where it begins.")
+    if int(offset) != file.received:
+        raise Refused(409, "The next piece begins elsewhere.", received=file.received)
+    rest = file.size - file.received
+    if length > min(LARGEST_PIECE, rest) or length < min(SMALLEST_PIECE, rest):
+        raise Refused(
+            413,
+            f"A piece has {SMALLEST_PIECE} to {LARGEST_PIECE} bytes, the last one what is left.",
+            received=file.received,
+        )
+
+
+async def _note(house: House, found: Opened, file: UploadFile, piece: dict[str, Any]) -> bool:
+    """Notes a piece, unless another one came before it or the page has taken its files meanwhile."""
+    async with house.database.write() as connection:
+        upload = await uploads.find(connection, found.upload.id)
+        if upload is None or not upload.is_open(house.clock.now()):
+            return False
+        return await uploads.add_piece(connection, file, piece)
+
+
+async def _file(request: web.Request) -> tuple[Opened, UploadFile]:
+    found, number = await opened(request), int(request.match_info["number"])
+    async with request.app[HOUSE].database.read() as connection:
+        file = await uploads.file_of(connection, found.upload.id, number)
+    if file is None:
+        raise Refused(404, "There is no such file any more. Choose it again.")
+    return found, file
+
+
+def _shown(file: UploadFile) -> dict[str, Any]:
+    pieces = [{"size": one["size"], "sha256": one["sha256"]} for one in file.pieces]
+    return {
+        "number": file.number,
+        "name": file.name,
+        "size": file.size,
+        "received": file.received,
+        "pieces": pieces,
+    }
+
+
+# ---------------------------------------------------------------- Share
+
+
+async def share(request: web.Request) -> web.Response:
+    """POST /u/<token>/share: a person pressed Share, and the script sends what was typed."""
+    require_same_origin(request)
+    found = await opened(request)
+    asked = await _asked(request)
+    typed = {name: value for name, value in asked.items() if isinstance(value, str)}
+    sentence = await take_click(request, found, words_of(typed))
+    return _json({"heading": TAKEN, "sentence": sentence})
+
+
+async def take_click(request: web.Request, found: Opened, words: Words) -> str:
+    """Marks an upload as shared, once; what there is to say to the person.
+
+    Raises:
+        Refused: something is missing.
+        Gone: it was shared before, or its time is over.
+    """
+    house, upload = request.app[HOUSE], found.upload
+    now = house.clock.now()
+    async with house.database.write() as connection:
+        # Asked again: of two tabs one was quicker.
+        await _live(house, connection, found.token, await uploads.find(connection, upload.id))
+        files = await uploads.files_of(connection, upload.id)
+        _check_whole(found, files, words)
+        if not await uploads.share(connection, upload.id, words, now):
+            raise _gone(house)
+        await audit.record(
+            connection,
+            now,
+            found.member.address,
+            "upload shared",
+            lab_id=found.member.lab_id,
+            case_id=upload.case_id,
+            files=len(files),
+        )
+    house.poke()
+    return _CASE_ON_ITS_WAY if found.case else ON_ITS_WAY
+
+
+def _check_whole(found: Opened, files: list[UploadFile], words: Words) -> None:
+    """Raises Refused for the first thing that is missing."""
+    if not files:
+        raise Refused(409, "Choose the scans first.")
+    for file in files:
+        if not file.is_whole:
+            raise Refused(
+                409, f"{file.name} is not here completely. Choose it again, or remove it."
+            )
+    if found.case is None and "@" not in words.reviewers:
+        raise Refused(409, "Write the reviewer's e-mail address.")
+    if len(words.reviewers) > LONGEST_REVIEWERS:
+        raise Refused(409, "There are too many reviewers. Name the others later, with ADD.")
+
+
+def words_of(typed: dict[str, str]) -> Words:
+    """What was typed, without what could turn a line of a mail into another."""
+    lines = typed.get("note", "").replace("\r\n", "\n").split("\n")
+    return Words(
+        # One more than may be: too many is told, never cut off, for half an address is somebody else's.
+        on_one_line(typed.get("reviewers", ""), LONGEST_REVIEWERS + 1),
+        on_one_line(typed.get("subject", ""), LONGEST_SUBJECT),
+        "\n".join(_printable(line).rstrip() for line in lines).strip()[:LONGEST_NOTE],
+    )
+
+
+def on_one_line(text: str, longest: int = LONGEST_NAME) -> str:
+    return " ".join(_printable(text).split())[:longest]
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+# ---------------------------------------------------------------- for the script
+
+
+async def _asked(request: web.Request) -> dict[str, Any]:
+    """The JSON of a request. Raises Refused: no form of another site can be sent as that type."""
+    if request.content_type != "application/json":
+        raise Refused(415, "This is asked in JSON.")
+    try:
+        asked = await request.json()
+    except (ValueError, LookupError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise Refused(400, "This is asked in JSON.")
+    return asked
+
+
+@web.middleware
+async def say_refusals(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Refusals of what a script asked are sentences in JSON; the page shows them."""
+    try:
+        answer: web.StreamResponse = await handler(request)
+    except Refused as refusal:
+        return _json({"sentence": str(refusal), **refusal.values}, refusal.status)
+    except NoRoom as full:
+        return _json({"sentence": str(full)}, 507)
+    return answer
+
+
+def _json(values: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(values, status=status, headers={"Cache-Control": "no-store"})
