@@ -74,6 +74,7 @@ class TlsFront:
         self.upstream = upstream
         self.servers: list[asyncio.Server] = []
         self.connections: set[asyncio.Task[None]] = set()
+        self.writers: set[StreamWriter] = set()
         self.https_port = self.http_port = 0
 
     @property
@@ -92,39 +93,35 @@ class TlsFront:
     async def __aexit__(self, *_: object) -> None:
         for server in self.servers:
             server.close()
-        for task in self.connections:
-            task.cancel()
+        # What is cut off reads an end, and so each connection comes to its own.
+        for writer in self.writers:
+            writer.transport.abort()
         await asyncio.gather(*self.connections, return_exceptions=True)
-        for server in self.servers:
-            await server.wait_closed()
 
     async def _pass_on(self, reader: StreamReader, writer: StreamWriter) -> None:
-        self._remember()
+        self._remember(writer)
         answers, questions = await asyncio.open_connection("127.0.0.1", self.upstream)
-        try:
-            await asyncio.gather(_pipe(reader, questions), _pipe(answers, writer))
-        finally:
-            await _close(questions)
-            await _close(writer)
+        self.writers.add(questions)
+        await asyncio.gather(_pipe(reader, questions), _pipe(answers, writer))
+        self.writers.discard(questions)
 
     async def _redirect(self, reader: StreamReader, writer: StreamWriter) -> None:
-        self._remember()
-        try:
+        self._remember(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError):  # looked whether somebody listens
             head = await reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode()
             answer = f"HTTP/1.1 301 Moved Permanently\r\nLocation: {self.url}{path}\r\n"
             writer.write(f"{answer}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
-            await writer.drain()
-        except asyncio.IncompleteReadError:
-            pass  # looked whether somebody listens
-        finally:
-            await _close(writer)
+        writer.close()
 
-    def _remember(self) -> None:
+    def _remember(self, writer: StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.connections.add(task)
-        task.add_done_callback(self.connections.discard)
+        self.writers.add(writer)
+        task.add_done_callback(
+            lambda done: (self.connections.discard(done), self.writers.discard(writer))
+        )
 
 
 async def _pipe(reader: StreamReader, writer: StreamWriter) -> None:
@@ -132,16 +129,7 @@ async def _pipe(reader: StreamReader, writer: StreamWriter) -> None:
         while piece := await reader.read(PIECE):
             writer.write(piece)
             await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-        else:
-            writer.close()
-
-
-async def _close(writer: StreamWriter) -> None:
     writer.close()
-    with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-        await writer.wait_closed()
 
 
 def _name(common: str) -> x509.Name:
