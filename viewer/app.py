@@ -9,6 +9,7 @@ from store.errors import Gone, NotFound, TryAgain
 from store.house import House
 from viewer import confirm, entry, files, page
 from viewer.headers import add_headers
+from viewer.remembered import REMEMBERED, Remembered
 from viewer.static_files import send_static
 from viewer.templates import page as render
 from viewer.visit import HOUSE
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 def make_app(house: House) -> web.Application:
     app = web.Application(middlewares=[plain_errors], client_max_size=64 * 1024)
     app[HOUSE] = house
+    app[REMEMBERED] = Remembered()
     app.on_response_prepare.append(add_headers)
     # GET and HEAD change nothing; what changes something is a POST from our own page.
     app.add_routes(

@@ -17,6 +17,7 @@ from store.model import Scan, ScanState
 from store.records import access, audit, cases
 from store.tokens import Purpose
 from viewer.page import download_name
+from viewer.remembered import REMEMBERED
 from viewer.static_files import accepts
 from viewer.visit import HOUSE, Visit, visit_in_session
 
@@ -81,8 +82,7 @@ def content_disposition(name: str) -> str:
 
 
 async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
-    visit = await visit_in_session(request)
-    scan = await _scan(request, visit)
+    visit, scan = await _asked(request)
     if not scan.is_surface or (what == "medium" and not scan.medium_size):
         raise NotFound("There is no such scan in this case.")
     headers = {
@@ -95,6 +95,19 @@ async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
         headers["Content-Encoding"] = "br"
         return await _send(request, visit, scan.number, what, headers)
     return await _send(request, visit, scan.number, what, headers, opened=_Unpacked)
+
+
+async def _asked(request: web.Request) -> tuple[Visit, Scan]:
+    """Who asks, in a session, for which scan."""
+    remembered = request.app[REMEMBERED]
+    known = remembered.answer(request)
+    if known:
+        return known
+    stamp = remembered.stamp
+    visit = await visit_in_session(request)
+    scan = await _scan(request, visit)
+    remembered.remember(request, stamp, visit, scan)
+    return visit, scan
 
 
 async def _scan(request: web.Request, visit: Visit) -> Scan:
@@ -162,12 +175,20 @@ def _break_off(request: web.Request) -> None:
 
 async def _open(request: web.Request, visit: Visit, number: int, what: str) -> SealedReader:
     house, case = request.app[HOUSE], visit.holder.case
+    remembered = request.app[REMEMBERED]
+    place = f"{case.id}/{number}/{what}"
+    known = remembered.reader(house, place)
+    if known:
+        return known
+    stamp = remembered.stamp
     async with house.database.read() as connection:
         version = await cases.latest_version(connection, case.id)
         assert version is not None, "an open case has a version"
         key = await house.case_key(connection, case.id)
     name = object_name(case.id, version.id, number, what)
-    return await house.object_threads.run(open_object, house.blobs, key, name)
+    reader = await house.object_threads.run(open_object, house.blobs, key, name)
+    remembered.remember_reader(stamp, place, reader)
+    return reader
 
 
 def _range_of(request: web.Request, size: int) -> tuple[int, int]:
