@@ -100,9 +100,7 @@ async def _opened_in(browser: Browser, case: Reviewed, before: set[int]) -> dict
 def _renderers() -> set[int]:
     """The page processes of the browsers below this process."""
     return {
-        pid
-        for pid in descendants_of(os.getpid())
-        if b"--type=renderer" in _read(pid, "cmdline").split(b"\0")
+        pid for pid in descendants_of(os.getpid()) if b"--type=renderer" in _read(pid, "cmdline")
     }
 
 
