@@ -2,8 +2,9 @@
 
 Memory is the highest resident size (VmHWM) that the kernel saw of the page's own process, which holds also
 what the script engine does not count: buffers, the decoder's memory, uploads on their way. Drawing runs
-in software here and on a graphics card elsewhere, so it is taken out of the longest task: it is what runs
-in callbacks of requestAnimationFrame, whose time inside a long task is subtracted from it.
+in software here and on a graphics card elsewhere, so it is taken out of the longest task: in a task that
+draws, a browser calls the callbacks of requestAnimationFrame and then hands the frame over, so all from
+the first such callback on is drawing.
 """
 
 import asyncio
@@ -38,11 +39,11 @@ new MutationObserver(() => {
   if (document.querySelector("canvas.drawn")) window.drawn ??= performance.now();
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ["class"] });
 """
-# The longest task since the first picture, without the parts of it that were frames.
+# The longest task since the first picture; of one that draws, what it did before its first frame.
 LONGEST = """
 () => Math.max(0, ...tasks.filter(([, end]) => end > drawn).map(([begin, end]) => {
-  const overlap = ([a, b]) => Math.max(0, Math.min(b, end) - Math.max(a, begin));
-  return end - begin - frames.reduce((sum, frame) => sum + overlap(frame), 0);
+  const drawing = frames.find(([from]) => from >= begin && from < end);
+  return (drawing ? drawing[0] : end) - begin;
 }))
 """
 
