@@ -13,7 +13,7 @@ help:
 	@echo "make test    everything that must hold, with real servers and a real browser"
 	@echo "make lint    ruff, mypy, tsc"
 	@echo "make bench   the speed and memory table (ONLY=name for one row)"
-	@echo "make judges  the long runs: kill -9 at random moments, at full length"
+	@echo "make judges  the long runs: kill -9 at random moments; Observatory, Lighthouse, axe on the pages"
 	@echo "make fuzz    the parsers against a kept corpus (SECONDS=300)"
 	@echo "make web     rebuild the viewer's bundle (needs Node)"
 	@echo "make lock    pin the versions of all packages anew"
@@ -40,7 +40,7 @@ bench: $(VENV)/.installed-dev
 
 judges: $(VENV)/.installed-dev
 	@deploy/packages.sh test
-	SCANPOST_LONG_RUNS=1 $(BIN)/python -m pytest tests/judges -s
+	SCANPOST_LONG_RUNS=1 $(BIN)/python -m pytest tests/judges tests/journeys/test_rough_review.py -s
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz $(SECONDS)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -21,9 +22,13 @@ from store.model import Case
 from store.records import cases, labs, work
 from store.settings import Settings
 from tests import seaweed as seaweeds
+from tests.browser import ARGUMENTS, CHROMIUM
 from tests.fakedns import FakeDns
 from tests.fakes import ANNA, BEN, DOMAIN, PATIENCE, STRANGER, Inbox, Postman
 from viewer.templates import STATIC
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Playwright
 
 WEB = STATIC.parent / "web"
 
@@ -70,6 +75,27 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     subprocess.run(install, cwd=copy, check=True, capture_output=True, timeout=300)
     return copy / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def axe(node_modules: Path) -> Path:
+    """The script of axe-core, for `context.add_init_script`."""
+    return node_modules / "axe-core/axe.min.js"
+
+
+@pytest.fixture
+async def playwright() -> AsyncIterator["Playwright"]:
+    from playwright.async_api import async_playwright  # noqa: PLC0415 -- for those who look
+
+    async with async_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture
+async def chromium(playwright: "Playwright") -> AsyncIterator["Browser"]:
+    browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield browser
+    await browser.close()
 
 
 @pytest.fixture

@@ -500,7 +500,7 @@ async def test_access_code_shuts_clicks_out_at_once_and_needs_a_code_of_everybod
     await first.open()
     await change(thread, access=AccessMode.CODE)
     assert not await first.is_in()
-    assert (await first.get("/poster.webp")).status == 403
+    assert (await first.get("/v/1/poster.webp")).status == 403
     assert not (await first.open()).opened
     assert (await second.come_in_by_code()).opened
     clock.advance(8 * HOUR)

@@ -21,6 +21,7 @@ from viewer import (
 )
 from viewer.headers import add_headers
 from viewer.pieces import PLACES, Places
+from viewer.remembered import REMEMBERED, Remembered
 from viewer.static_files import send_static
 from viewer.templates import page as render
 from viewer.visit import HOUSE
@@ -37,6 +38,7 @@ def make_app(house: House) -> web.Application:
     )
     app[HOUSE] = house
     app[PLACES] = Places()
+    app[REMEMBERED] = Remembered()
     app.on_response_prepare.append(add_headers)
     # GET and HEAD change nothing; what changes something is a POST from our own page.
     app.add_routes(

@@ -18,6 +18,7 @@ from store.records import access, audit, cases, remarks
 from store.tokens import Purpose
 from viewer.page import download_name
 from viewer.remarks import may_read
+from viewer.remembered import REMEMBERED
 from viewer.static_files import accepts
 from viewer.visit import HOUSE, Visit, visit_in_session
 
@@ -114,8 +115,7 @@ async def _send_picture(request: web.Request, what: str) -> web.StreamResponse:
 
 async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
     """A mesh, or the numbers of its vertices: both are sealed as they travel."""
-    visit = await visit_in_session(request)
-    scan = await _scan(request, visit)
+    visit, scan = await _asked(request)
     size = {"medium": scan.medium_size, "map": scan.map_size, "change": scan.change_size}
     if not scan.is_surface or not size.get(what, scan.full_size):
         raise NotFound("There is no such scan in this case.")
@@ -141,6 +141,19 @@ async def _version(request: web.Request, visit: Visit) -> Version:
         if version.number == number:
             return version
     raise NotFound("There is no such version of this case.")
+
+
+async def _asked(request: web.Request) -> tuple[Visit, Scan]:
+    """Who asks, in a session, for which scan."""
+    remembered = request.app[REMEMBERED]
+    known = remembered.answer(request)
+    if known:
+        return known
+    stamp = remembered.stamp
+    visit = await visit_in_session(request)
+    scan = await _scan(request, visit)
+    remembered.remember(request, stamp, visit, scan)
+    return visit, scan
 
 
 async def _scan(request: web.Request, visit: Visit) -> Scan:
@@ -211,9 +224,16 @@ def _break_off(request: web.Request) -> None:
 
 async def _open(request: web.Request, visit: Visit, name: str) -> SealedReader:
     house = request.app[HOUSE]
+    remembered = request.app[REMEMBERED]
+    known = remembered.reader(house, name)
+    if known:
+        return known
+    stamp = remembered.stamp
     async with house.database.read() as connection:
         key = await house.case_key(connection, visit.holder.case.id)
-    return await house.object_threads.run(open_object, house.blobs, key, name)
+    reader = await house.object_threads.run(open_object, house.blobs, key, name)
+    remembered.remember_reader(stamp, name, reader)
+    return reader
 
 
 def _range_of(request: web.Request, size: int) -> tuple[int, int]:

@@ -111,8 +111,9 @@ class SealedReader:
             start = stop
 
     def _chunk(self, number: int) -> bytes:
-        if self.kept[0] == number:
-            return self.kept[1]
+        kept_number, kept = self.kept  # at once: several threads may read
+        if kept_number == number:
+            return kept
         start = PREFIX + number * (CHUNK + TAG)
         sealed = self.read_at(start, min(start + CHUNK + TAG, self.stored))
         nonce = _nonce(self.prefix, number, last=number == self.chunks - 1)

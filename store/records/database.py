@@ -5,6 +5,7 @@ and BEGIN IMMEDIATE for every change, so that what a change reads first cannot m
 secure_delete overwrites the freed pages: a deleted key is gone from the file too.
 """
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,8 +23,10 @@ READING = {"scanpost_reading": True}
 
 
 class Database:
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path) -> None:
         self.engine = engine
+        # Only ever asked for the stamp, by the loop itself: that takes microseconds.
+        self.stamping = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -37,7 +40,7 @@ class Database:
         )
         tune_sqlite(engine.sync_engine)
         await _bring_up_to_date(engine)
-        return cls(engine)
+        return cls(engine, path)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -51,6 +54,14 @@ class Database:
         async with self.engine.connect() as connection:
             yield await connection.execution_options(**READING)
 
+    def stamp(self) -> int:
+        """A number that is another one after any commit, by this process or by another.
+
+        What was read under it holds while it is the same.
+        """
+        [(version,)] = self.stamping.execute("PRAGMA data_version").fetchall()
+        return int(version)
+
     async def truncate_log(self) -> None:
         """Empties the write-ahead log, in which a deleted key would still stand."""
         if self.engine.dialect.name != "sqlite":
@@ -62,6 +73,7 @@ class Database:
             raise TryAgain("The write-ahead log is in use and could not be emptied.")
 
     async def close(self) -> None:
+        self.stamping.close()
         await self.engine.dispose()
 
 

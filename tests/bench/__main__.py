@@ -9,10 +9,13 @@ from tests.bench import (
     blobs_45mb,
     contacts,
     dkim,
+    first_picture,
     imap,
+    page_weight,
     pictures,
     prepare,
     receive,
+    serving,
     split,
     weld,
 )
@@ -31,6 +34,11 @@ ROWS = {
     "bytes-1m": prepare.measure_bytes,
     "contacts-250k": contacts.measure,
     "picture-2x300k": pictures.measure,
+    "first-picture-1m": first_picture.measure,
+    "page-memory-3x1m": page_weight.measure,
+    "bundle-brotli": page_weight.measure_bundle,
+    "serve-mesh": serving.measure,
+    "readers-200": serving.measure_readers,
 }
 OUT = Path("build/bench.json")
 
@@ -44,7 +52,7 @@ def main(only: str | None = None) -> int:
     for row in rows:
         mark = "holds" if row["holds"] else "FALLS SHORT"
         print(
-            f"{row['name']:22} ours {row['ours']:9.2f} {row['unit']:6} "
+            f"{row['name']:32} ours {row['ours']:9.2f} {row['unit']:6} "
             f"{row['peer']} {row['theirs']:9.2f} {row['unit']:6} "
             f"{row['ratio']:6.2f}x (reach {row['reach']}) {mark}"
         )

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pyotp
 import pytest
 import segno
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
 
 from store import consent
 from store.house import House
 from store.model import CaseState, Strength
 from store.records import codes, labs
-from tests.browser import ARGUMENTS, CHROMIUM
+from tests.axe import violations
 from tests.clicks import (
     Site,
     Thread,
@@ -37,32 +37,9 @@ SEEN: Path | None = None  # a folder for screenshots, to be looked at
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules: Path) -> Path:
-    return node_modules / "axe-core/axe.min.js"
-
-
-@pytest.fixture
 async def site(house: House) -> AsyncIterator[Site]:
     async with open_site(house) as opened:
         yield opened
-
-
-async def violations(page: Page) -> list[str]:
-    found = await page.evaluate("axe.run()")
-    assert len(found["passes"]) > 5
-    return [
-        f"{one['id']}: {node['html']} {node['failureSummary']}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]
 
 
 async def small_controls(page: Page) -> list[str]:

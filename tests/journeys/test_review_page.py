@@ -1,197 +1,44 @@
 """The page behind the link, in a real browser: what a reviewer does in the first five minutes."""
 
 import asyncio
-import functools
 import hashlib
-import io
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from PIL import Image
-from playwright.async_api import Browser, BrowserContext, Page, Playwright, Route, async_playwright
+from playwright.async_api import Browser, Page, Playwright, Route
 
-from inbound.scans.mesh import Mesh
 from scanpost import jaws
 from store.clock import HOUR, SetClock
-from store.records import access, labs
+from store.records import labs
 from store.records.schema import metadata
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running, jaw_stl
-from tests.fakes import ANNA, KIM, PATIENCE, link_of, mail, reply
+from tests.fakes import ANNA, KIM, PATIENCE, link_of, mail
 from tests.journeys.test_formats import photo, textured
-
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-SMALL = {"viewport": {"width": 800, "height": 500}}  # quick to draw without a graphics card
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-SUBJECT = f"{KIM} C-1042 crown #30"
-TRIANGLES = 20_000
-# How each view looks at jaws that stand z up, front +y, as scanpost.jaws makes them.
-VIEWS = {
-    "front": (0, 1, 0),
-    "back": (0, -1, 0),
-    "left": (-1, 0, 0),
-    "right": (1, 0, 0),
-    "upper": (0, 0, -1),
-    "lower": (0, 0, 1),
-}
-
-
-@functools.cache
-def scans(*, turned: bool = False) -> dict[str, bytes]:
-    """Two coloured jaws, a crown, and a bite scan that breaks off."""
-    place = turn if turned else lambda mesh: mesh
-    upper = place(jaws.make_jaw(TRIANGLES, "upper"))
-    lower = place(jaws.make_jaw(TRIANGLES, "lower"))
-    return {
-        "C-1042-UpperJaw.ply": jaws.ply_bytes(upper),
-        "C-1042-LowerJaw.ply": jaws.ply_bytes(lower),
-        "C-1042-crown-30.stl": jaws.stl_bytes(place(jaws.make_crown(4_000))),
-        "bite.stl": jaw_stl("lower")[:30_000],
-    }
-
-
-# Y up, as some scanners export, and then turned by 30 degrees about that axis.
-_COS, _SIN = np.cos(np.pi / 6), np.sin(np.pi / 6)
-TURN = np.array([[_COS, 0, _SIN], [0, 1, 0], [-_SIN, 0, _COS]]) @ np.array(
-    [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+from tests.reviewing import (
+    DESKTOP,
+    PHONE,
+    SMALL,
+    TURN,
+    VIEWS,
+    WATCH_POLICY,
+    Watch,
+    degrees,
+    differing,
+    enter,
+    fully_drawn,
+    picture,
+    scans,
+    share,
+    until,
+    until_looking,
+    until_picture,
+    viewpoint,
 )
-
-
-def turn(mesh: Mesh) -> Mesh:
-    return Mesh((mesh.vertices @ TURN.T).astype(np.float32), mesh.faces, mesh.colours)
-
-
-@pytest.fixture
-async def playwright() -> AsyncIterator[Playwright]:
-    async with async_playwright() as driver:
-        yield driver
-
-
-@pytest.fixture
-async def chromium(playwright: Playwright) -> AsyncIterator[Browser]:
-    browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-    yield browser
-    await browser.close()
-
-
-@dataclass
-class Watch:
-    """What a page did that it should not."""
-
-    origin: str
-    complaints: list[str] = field(default_factory=list)
-
-    def over(self, page: Page) -> None:
-        page.on("console", lambda said: said.type == "error" and self.note(said.text))
-        page.on("pageerror", lambda error: self.note(str(error)))
-        page.on("request", lambda request: self._same_origin(request.url))
-
-    def note(self, complaint: str) -> None:
-        self.complaints.append(complaint)
-
-    def _same_origin(self, url: str) -> None:
-        if not url.startswith((f"{self.origin}/", "data:", "blob:")):
-            self.note(f"asked {url}")
-
-
-# A violation of the policy is an event of the document, whoever is told in the console.
-WATCH_POLICY = """
-window.violations = [];
-addEventListener("securitypolicyviolation", (e) =>
-  violations.push(`${e.violatedDirective} ${e.blockedURI}`));
-"""
-
-
-@dataclass
-class Shared:
-    """A case that was mailed, and the links to it."""
-
-    running: Running
-    owners: str
-    reviewers: str
-
-    async def views(self) -> int:
-        async with self.running.house.database.read() as connection:
-            [kim] = await access.reviewers_of(connection, (await self.running.only_case()).id)
-        return kim.views
-
-    async def revoke(self) -> None:
-        await self.running.postman.send(reply(await self.running.inbox.letter("answer"), "REVOKE"))
-        await self.running.inbox.letter("transcript")
-
-
-async def share(running: Running, files: dict[str, bytes] | None = None) -> Shared:
-    await running.postman.send(mail(SUBJECT, "Is the margin closed?", files or scans()))
-    answer = await running.inbox.letter("answer", ANNA)
-    return Shared(running, link_of(answer), link_of(await running.inbox.letter("share", KIM)))
-
-
-async def enter(context: BrowserContext, link: str) -> Page:
-    """Opens a link and presses the button."""
-    page = await context.new_page()
-    await page.goto(link)
-    await page.click("button[type=submit]")
-    await page.wait_for_selector(".workplace")
-    await page.wait_for_load_state("load")
-    return page
-
-
-async def fully_drawn(page: Page) -> None:
-    await page.wait_for_selector("html[data-state=full]", state="attached")
-
-
-async def picture(page: Page) -> np.ndarray:
-    png = await page.locator(".stage [role=application]").screenshot()
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-
-
-def differing(one: np.ndarray, other: np.ndarray) -> float:
-    """The share of pixels that look different."""
-    return float((np.abs(one - other).max(axis=2) > 24).mean())
-
-
-async def until(met: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Looks again and again; each look is a question to the browser, so nothing spins."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not await met():
-                pass
-    except TimeoutError:
-        raise AssertionError(f"never came true: {what}") from None
-
-
-async def until_picture(page: Page, met: Callable[[np.ndarray], bool], what: str) -> np.ndarray:
-    last = await picture(page)
-
-    async def look() -> bool:
-        nonlocal last
-        last = await picture(page)
-        return met(last)
-
-    await until(look, what)
-    return last
-
-
-async def viewpoint(page: Page) -> np.ndarray:
-    said = await page.get_attribute(".stage [role=application]", "data-view")
-    return np.array([float(number) for number in str(said).split(",")])
-
-
-def degrees(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.degrees(np.arccos(np.clip(one @ other, -1, 1))))
-
-
-async def until_looking(page: Page, towards: np.ndarray, within: float) -> None:
-    async def there() -> bool:
-        return degrees(await viewpoint(page), towards) <= within
-
-    await until(there, f"looking from {towards}")
 
 
 async def test_the_mailed_link_leads_over_one_button_to_the_scans(
@@ -682,53 +529,3 @@ async def tab_through(page: Page) -> None:
     assert reached == set(expected)
     await page.keyboard.press("Tab")
     assert await page.evaluate(FOCUSED) is None, "nothing holds the focus for good"
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules: Path) -> Path:
-    return node_modules / "axe-core/axe.min.js"
-
-
-async def violations(page: Page) -> list[str]:
-    found = await page.evaluate("axe.run()")
-    assert len(found["passes"]) > 5
-    return [
-        f"{one['id']}: {node['html']} {node['failureSummary']}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing_wrong_in_any_state(
-    running: Running, chromium: Browser, axe: Path, scheme: str
-) -> None:
-    shared = await share(running)
-    size = DESKTOP if scheme == "light" else PHONE
-    context = await chromium.new_context(**size, color_scheme=scheme)
-    await context.add_init_script(path=axe)
-    page = await context.new_page()
-    await page.goto(shared.reviewers)
-    assert await violations(page) == []
-    paper = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert paper == {"light": "rgb(251, 250, 247)", "dark": "rgb(14, 20, 24)"}[scheme]
-
-    await page.click("button[type=submit]")
-    await fully_drawn(page)
-    assert await violations(page) == []
-    await page.click("[data-view=lower]")
-    await page.wait_for_selector("text=Show all")
-    for summary in await page.locator("summary").all():
-        await summary.click()
-    assert await violations(page) == []
-
-    owner = await enter(context, shared.owners)
-    await owner.wait_for_selector(".problems")
-    await fully_drawn(owner)
-    assert await violations(owner) == []
-
-    await shared.revoke()
-    await page.goto(shared.reviewers)
-    assert await page.inner_text("h1") == "This link has ended"
-    assert await violations(page) == []
-    await context.close()

@@ -4,20 +4,18 @@ import base64
 import io
 import json
 import re
-from collections.abc import AsyncIterator
 from email.message import EmailMessage
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from inbound.scans.mesh import Mesh
 from scanpost import jaws
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running
 from tests.fakes import ANNA, KIM, link_of, mail, text_of
-from tests.journeys.test_review_page import (
+from tests.reviewing import (
     SMALL,
     Watch,
     enter,
@@ -29,14 +27,6 @@ from tests.journeys.test_review_page import (
 
 SUBJECT = f"{KIM} C-1042 crown #30"
 SIDE, THICK = 40.0, 2.0  # mm, of a plate
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
 
 
 def plate(height: float, *, down: bool = False, cells: int = 60) -> Mesh:

@@ -1,0 +1,3 @@
+import { MeshoptDecoder } from "three/examples/jsm/libs/meshopt_decoder.module.js";
+
+globalThis.MeshoptDecoder = MeshoptDecoder;

@@ -1,0 +1,117 @@
+"""Rows `page-memory-3x1m`, `page-longest-task-3x1m`, `bundle-brotli`: what the page asks of a device.
+
+Memory is the highest resident size (VmHWM) that the kernel saw of the page's own process, which holds also
+what the script engine does not count: buffers, the decoder's memory, uploads on their way. Drawing runs
+in software here and on a graphics card elsewhere, so it is taken out of the longest task: in a task that
+draws, a browser calls the callbacks of requestAnimationFrame and then hands the frame over, so all from
+the first such callback on is drawing.
+"""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser
+
+from scanpost import jaws
+from tests.bench import rows
+from tests.bench.reviewed import VIEWPORT, Reviewed, a_browser, reviewed
+from tests.service import descendants_of
+from viewer.templates import BUNDLE, STATIC
+
+MOST_MEGABYTES, LONGEST_TASK, LARGEST_BUNDLE = 400, 200, 180
+PATIENCE = 180_000  # ms
+NOTE_TASKS = """
+window.tasks = [];
+window.frames = [];
+new PerformanceObserver((list) => {
+  for (const { startTime, duration } of list.getEntries()) tasks.push([startTime, startTime + duration]);
+}).observe({ type: "longtask", buffered: true });
+const later = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (draw) => later((now) => {
+  const begun = performance.now();
+  draw(now);
+  frames.push([begun, performance.now()]);
+});
+new MutationObserver(() => {
+  if (document.querySelector("canvas.drawn")) window.drawn ??= performance.now();
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["class"] });
+"""
+# The longest task since the first picture; of one that draws, what it did before its first frame.
+LONGEST = """
+() => Math.max(0, ...tasks.filter(([, end]) => end > drawn).map(([begin, end]) => {
+  const drawing = frames.find(([from]) => from >= begin && from < end);
+  return (drawing ? drawing[0] : end) - begin;
+}))
+"""
+
+
+def measure() -> list[dict[str, Any]]:
+    return asyncio.run(_measure())
+
+
+def measure_bundle() -> list[dict[str, Any]]:
+    """Script and style of the page, as they travel."""
+    files = [STATIC / f"{built['file']}.br" for built in BUNDLE["outputs"].values()]
+    kilobytes = sum(path.stat().st_size for path in files) / 1000
+    return [rows.below("bundle-brotli", kilobytes, LARGEST_BUNDLE, "kB")]
+
+
+async def _measure() -> list[dict[str, Any]]:
+    files = {
+        "upper.ply": jaws.ply_bytes(jaws.make_jaw(1_000_000, "upper")),
+        "lower.ply": jaws.ply_bytes(jaws.make_jaw(1_000_000, "lower")),
+        "pre-op.ply": jaws.ply_bytes(jaws.make_jaw(1_000_000, "lower", seed=2)),
+    }
+    async with a_browser() as browser, reviewed(browser, files) as case:
+        shown = [scan["triangles"] for scan in case.values["scans"]]
+        assert len(shown) == 3, case.values
+        found = await rows.in_turns({"ours": lambda: _opened(case)})
+    ours = found["ours"]
+    return [
+        rows.below("page-memory-3x1m", ours["memory"], MOST_MEGABYTES, "MB"),
+        rows.below("page-longest-task-3x1m", ours["task"], LONGEST_TASK, "ms"),
+    ]
+
+
+async def _opened(case: Reviewed) -> dict[str, float]:
+    """Peak MB and longest task in ms of the page in a fresh browser, until all is in full detail."""
+    async with a_browser() as browser:
+        before = _renderers()
+        return await _opened_in(browser, case, before)
+
+
+async def _opened_in(browser: Browser, case: Reviewed, before: set[int]) -> dict[str, float]:
+    context = await browser.new_context(viewport=VIEWPORT)
+    await context.add_init_script(NOTE_TASKS)
+    await context.add_cookies(case.cookies)
+    page = await context.new_page()
+    await page.goto(case.direct(case.link.removeprefix(case.line.url)))
+    await page.wait_for_selector("html[data-state=full]", state="attached", timeout=PATIENCE)
+    # What follows the last mesh: its frame on the screen.
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 500)))")
+    peak = max(_peak(pid) for pid in _renderers() - before)
+    longest = float(await page.evaluate(LONGEST))
+    await context.close()
+    return {"memory": peak, "task": longest}
+
+
+def _renderers() -> set[int]:
+    """The page processes of the browsers below this process."""
+    return {
+        pid for pid in descendants_of(os.getpid()) if b"--type=renderer" in _read(pid, "cmdline")
+    }
+
+
+def _peak(pid: int) -> float:
+    found = re.search(rb"VmHWM:\s+(\d+) kB", _read(pid, "status"))
+    return int(found[1]) / 1000 if found else 0.0
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

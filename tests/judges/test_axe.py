@@ -1,0 +1,190 @@
+"""The judge of access for everyone: axe finds nothing wrong in any state of any page of a case.
+
+A new state of the page is a short function and a line in STATES. `make test` looks at each state once, on a
+light desktop or a dark phone in turns; `make judges` at each state in light and dark, from 320 pixels to 4k.
+Where SCANPOST_SCREENSHOTS names a folder, it also gets a picture of each state.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page
+
+from store.clock import DAY, SetClock
+from tests.axe import violations
+from tests.conftest import Running
+from tests.reviewing import DESKTOP, PHONE, Shared, enter, fully_drawn, share
+
+LONG = bool(os.environ.get("SCANPOST_LONG_RUNS"))
+SCREENSHOTS = os.environ.get("SCANPOST_SCREENSHOTS", "")
+
+
+@dataclass
+class Visit:
+    """A case and a device; each state opens a page of its own on it."""
+
+    shared: Shared
+    context: BrowserContext
+    clock: SetClock
+
+    async def at(self, address: str) -> Page:
+        page = await self.context.new_page()
+        await page.goto(address)
+        return page
+
+    async def drawn(self, link: str = "") -> Page:
+        page = await enter(self.context, link or self.shared.reviewers)
+        await fully_drawn(page)
+        return page
+
+
+async def entry(visit: Visit) -> Page:
+    return await visit.at(visit.shared.reviewers)
+
+
+async def opened(visit: Visit) -> Page:
+    return await visit.drawn()
+
+
+async def opened_by_the_owner(visit: Visit) -> Page:
+    page = await visit.drawn(visit.shared.owners)
+    await page.wait_for_selector(".problems")
+    return page
+
+
+async def everything_unfolded(visit: Visit) -> Page:
+    page = await visit.drawn()
+    for summary in await page.locator("summary:visible").all():
+        await summary.click()
+    return page
+
+
+async def a_view_with_its_jaw_aside(visit: Visit) -> Page:
+    page = await visit.drawn()
+    await page.click("[data-view=lower]")
+    await page.wait_for_selector("text=Show all")
+    return page
+
+
+async def all_scans_hidden(visit: Visit) -> Page:
+    page = await visit.drawn()
+    for toggle in await page.locator(".part-toggle").all():
+        await toggle.click()
+    await page.wait_for_selector("text=All scans are hidden")
+    return page
+
+
+async def a_scan_seen_through(visit: Visit) -> Page:
+    page = await visit.drawn()
+    await page.locator(".part input[type=range]").first.fill("30")
+    return page
+
+
+async def the_picture_by_keyboard(visit: Visit) -> Page:
+    page = await visit.drawn()
+    await page.keyboard.press("Tab")
+    await page.locator(".stage [role=application]").focus()
+    return page
+
+
+async def full_detail_did_not_come(visit: Visit) -> Page:
+    await visit.context.route("**/full.glb*", lambda route: route.fulfill(status=500))
+    page = await enter(visit.context, visit.shared.reviewers)
+    await page.locator(".line-action", has_text="Try again").wait_for()
+    await visit.context.unroute_all()
+    return page
+
+
+async def nothing_to_turn(visit: Visit) -> Page:
+    await visit.context.route("**/*.glb*", lambda route: route.fulfill(status=500))
+    page = await enter(visit.context, visit.shared.reviewers)
+    await page.wait_for_selector("html[data-state=failed]", state="attached")
+    await visit.context.unroute_all()
+    return page
+
+
+async def front(visit: Visit) -> Page:
+    return await visit.at(visit.shared.running.url)
+
+
+async def nothing_here(visit: Visit) -> Page:
+    return await visit.at(f"{visit.shared.running.url}/r/{'a' * 26}")
+
+
+async def not_this_way(visit: Visit) -> Page:
+    await visit.context.clear_cookies()
+    return await visit.at(f"{visit.shared.reviewers}/v/1/poster.webp")
+
+
+async def revoked(visit: Visit) -> Page:
+    await visit.shared.revoke()
+    page = await visit.at(visit.shared.reviewers)
+    await page.wait_for_selector("text=This link has ended")
+    return page
+
+
+async def expired(visit: Visit) -> Page:
+    visit.clock.advance(30 * DAY)
+    page = await visit.at(visit.shared.owners)
+    await page.wait_for_selector("text=This link has ended")
+    return page
+
+
+# In this order: what ends the case comes last.
+STATES: dict[str, Callable[[Visit], Awaitable[Page]]] = {
+    state.__name__.replace("_", "-"): state
+    for state in (
+        front,
+        nothing_here,
+        entry,
+        opened,
+        opened_by_the_owner,
+        everything_unfolded,
+        a_view_with_its_jaw_aside,
+        all_scans_hidden,
+        a_scan_seen_through,
+        the_picture_by_keyboard,
+        full_detail_did_not_come,
+        nothing_to_turn,
+        not_this_way,
+        revoked,
+        expired,
+    )
+}
+DEVICES: dict[str, dict[str, Any]] = {
+    "light-desktop": {**DESKTOP, "color_scheme": "light"},
+    "dark-phone": {**PHONE, "color_scheme": "dark"},
+    "dark-desktop": {**DESKTOP, "color_scheme": "dark"},
+    "light-phone": {**PHONE, "color_scheme": "light"},
+    "narrow": {**PHONE, "viewport": {"width": 320, "height": 640}, "reduced_motion": "reduce"},
+    "lying-phone": {**PHONE, "viewport": {"width": 844, "height": 390}},
+    "4k": {"viewport": {"width": 3840, "height": 2160}},
+    "forced-colours": {**DESKTOP, "forced_colors": "active"},
+}
+SHORT = ("light-desktop", "dark-phone")
+
+
+@pytest.mark.parametrize("device", DEVICES if LONG else SHORT)
+async def test_axe_finds_nothing_wrong_in_any_state(
+    running: Running, chromium: Browser, axe: Path, clock: SetClock, device: str
+) -> None:
+    shared = await share(running)
+    wrong: dict[str, list[str]] = {}
+    for number, (name, state) in enumerate(STATES.items()):
+        if not LONG and number % 2 != SHORT.index(device):
+            continue
+        context = await chromium.new_context(**DEVICES[device])
+        await context.add_init_script(path=axe)
+        page = await state(Visit(shared, context, clock))
+        wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        found = await violations(page) + [f"{wide} pixels too wide"] * (wide > 0)
+        if found:
+            wrong[name] = found
+        if SCREENSHOTS:
+            await page.screenshot(path=Path(SCREENSHOTS) / f"{name}-{device}.png")
+        await context.close()
+    assert not wrong

@@ -1,0 +1,81 @@
+"""What requests for meshes have found out, for those that ask the same again before anything has changed.
+
+A page asks for one file after another, and many readers for the same one; to look up link, session, scan
+and key each time costs more than to send the bytes. Any commit to the database, by whichever process,
+empties this: a REVOKE holds at the next request, as ever. What only time ends is looked at each time.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from store.blobs.sealed import SealedReader
+from store.house import House
+from store.model import SESSION_IDLE, SESSION_LIFETIME, Scan
+from viewer.visit import HOUSE, Visit
+
+MOST_ASKED = 512
+MOST_OPEN = 8  # each keeps a chunk of a megabyte
+
+Question = tuple[str, str]  # the address and the cookies
+
+
+@dataclass
+class Remembered:
+    stamp: int = -1
+    answers: OrderedDict[Question, tuple[Visit, Scan]] = field(default_factory=OrderedDict)
+    readers: OrderedDict[str, SealedReader] = field(default_factory=OrderedDict)
+
+    def answer(self, request: web.Request) -> tuple[Visit, Scan] | None:
+        """Who asks for which scan, if nothing has changed since the same was asked before."""
+        house = request.app[HOUSE]
+        self._forget_what_is_old(house)
+        known = self.answers.get(_question(request))
+        if known is None or not _still_in_time(house, known[0]):
+            return None
+        return known
+
+    def remember(self, request: web.Request, stamp: int, visit: Visit, scan: Scan) -> None:
+        """Keeps an answer that was looked up under a stamp."""
+        if stamp == self.stamp:
+            _keep(self.answers, _question(request), (visit, scan), MOST_ASKED)
+
+    def reader(self, house: House, name: str) -> SealedReader | None:
+        self._forget_what_is_old(house)
+        return self.readers.get(name)
+
+    def remember_reader(self, stamp: int, name: str, reader: SealedReader) -> None:
+        if stamp == self.stamp:
+            _keep(self.readers, name, reader, MOST_OPEN)
+
+    def _forget_what_is_old(self, house: House) -> None:
+        stamp = house.database.stamp()
+        if stamp != self.stamp:
+            self.answers.clear()
+            self.readers.clear()
+            self.stamp = stamp
+
+
+REMEMBERED = web.AppKey("remembered", Remembered)
+
+
+def _question(request: web.Request) -> Question:
+    return request.path, request.headers.get("Cookie", "")
+
+
+def _still_in_time(house: House, visit: Visit) -> bool:
+    now, session = house.clock.now(), visit.session
+    return (
+        visit.holder.may_look(now)
+        and session is not None
+        and session.last_seen_at > now - SESSION_IDLE
+        and session.created_at > now - SESSION_LIFETIME
+    )
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    kept[key] = value
+    while len(kept) > most:
+        kept.popitem(last=False)
