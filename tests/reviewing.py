@@ -243,7 +243,7 @@ def degrees(one: np.ndarray, other: np.ndarray) -> float:
 
 async def jaw_frame(page: Page) -> np.ndarray:
     """Rows: what x (right), y (front) and z (up) of `jaws` are in the scans' own coordinates."""
-    frame = (await values(page))["frame"]
+    frame = (await values(page))["versions"][-1]["frame"]
     up, front = (np.array(frame[name]) for name in ("up", "front"))
     return np.array([-np.cross(up, front), front, up])
 

@@ -1,0 +1,158 @@
+"""Two versions on one page: the switch between them, the map of what has changed, and an old tab."""
+
+import re
+
+import numpy as np
+import pytest
+from playwright.async_api import Browser, Page
+
+from tests.conftest import Running
+from tests.fakes import ANNA, KIM, link_of, text_of
+from tests.journeys.test_versions import FIRST, crown, shared, with_files
+from tests.reviewing import (
+    SMALL,
+    Shared,
+    Watch,
+    differing,
+    enter,
+    fully_drawn,
+    picture,
+    until,
+    until_picture,
+)
+
+BUMP = 0.21  # mm
+
+
+async def two_versions(running: Running) -> Shared:
+    answer = await shared(running)
+    await running.postman.send(with_files(answer, "Higher now.", {"crown30.stl": crown(BUMP)}))
+    letter = await running.inbox.letter("version", KIM)
+    return Shared(running, link_of(answer), link_of(letter))
+
+
+async def opened(running: Running, chromium: Browser, case: Shared) -> Page:
+    context = await chromium.new_context(**SMALL)
+    page = await enter(context, case.reviewers)
+    Watch(running.url).over(page)
+    await fully_drawn(page)
+    return page
+
+
+async def test_the_versions_change_places_under_the_same_camera(
+    running: Running, chromium: Browser
+) -> None:
+    page = await opened(running, chromium, await two_versions(running))
+    assert await page.inner_text(".version-number") == "2"
+    assert await page.locator(".part-name:visible").all_inner_texts() == [
+        "Design",
+        "Upper jaw",
+        "Lower jaw",
+    ]
+    await page.click("[data-view=lower]")
+    newest = await until_picture(page, lambda _: True, "version 2")
+    before = await page.get_attribute(".stage [role=application]", "data-view")
+
+    await page.click("button[data-version='1']")
+    await page.get_by_text("This is version 1, not the newest.").wait_for()
+    assert await page.inner_text(".version-number") == "1"
+    assert await page.locator(".part:visible").count() == 3
+    assert await page.get_attribute("button[data-version='1']", "aria-pressed") == "true"
+    assert await page.get_attribute(".stage [role=application]", "data-view") == before
+
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    for version in ("2", "1", "2"):
+        await page.click(f"button[data-version='{version}']")
+    await until_picture(page, lambda now: differing(newest, now) < 0.002, "version 2 again")
+    assert not requests, "what was seen is there still"
+
+
+async def test_changes_are_coloured_and_read_in_millimetres(
+    running: Running, chromium: Browser
+) -> None:
+    page = await opened(running, chromium, await two_versions(running))
+    for other in ("Upper jaw", "Lower jaw"):
+        row = page.locator(".part:visible", has_text=other)
+        await row.locator(".part-toggle").click()
+    await page.click("[data-view=lower]")
+    for other in ("Upper jaw", "Lower jaw"):
+        toggle = page.locator(".part:visible", has_text=other).locator(".part-toggle")
+        if await toggle.get_attribute("aria-pressed") == "true":
+            await toggle.click()
+    await page.click("[data-tool=change]")
+    await page.locator(".legend").wait_for(state="visible")
+    assert "Changed since the version before" in await page.inner_text(".legend")
+    box = await page.locator(".stage [role=application]").bounding_box()
+    most = 0.0
+    for x in np.linspace(0.35, 0.65, 13):
+        for y in np.linspace(0.3, 0.7, 13):
+            await page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+            said = await page.evaluate("document.querySelector('.stage').dataset.reading")
+            if found := re.match(r"\+([\d.]+) mm changed", said or ""):
+                most = max(most, float(found[1]))
+    assert most == pytest.approx(BUMP, abs=0.05), "the bump is found where it is"
+
+
+async def test_an_old_tab_approves_nothing_and_says_what_is_there(
+    running: Running, chromium: Browser
+) -> None:
+    answer = await shared(running)
+    case = Shared(running, link_of(answer), link_of(await running.inbox.letter("share", KIM)))
+    page = await opened(running, chromium, case)
+    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(BUMP)}))
+    await running.inbox.letter("version", KIM)
+    await page.get_by_role("button", name="Approve").first.click()
+    sheet = page.locator("#decide-approved")
+    await sheet.get_by_role("button", name="Approve").click()
+    await sheet.locator(".sheet-problem", has_text="version 2 is here since").wait_for()
+    assert await page.locator(".decide-state").inner_text() == ""
+    await page.keyboard.press("Escape")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.get_by_role("button", name="Show it").click()
+    await fully_drawn(page)
+    assert await page.inner_text(".version-number") == "2"
+    await page.get_by_role("button", name="Approve").first.click()
+    await page.locator("#decide-approved").get_by_role("button", name="Approve").click()
+    letter = text_of(await running.inbox.letter("verdict", ANNA))
+    assert f"{KIM} approved version 2 of C-1042 crown #30." in letter
+
+
+async def test_twenty_switches_leave_the_memory_where_it_was(
+    running: Running, chromium: Browser
+) -> None:
+    page = await opened(running, chromium, await two_versions(running))
+    devtools = await page.context.new_cdp_session(page)
+
+    async def held() -> dict[str, float]:
+        await devtools.send("HeapProfiler.collectGarbage")
+        counted = await devtools.send("Memory.getDOMCounters")
+        heap = await devtools.send("Runtime.getHeapUsage")
+        return {
+            "nodes": counted["nodes"],
+            "listeners": counted["jsEventListeners"],
+            "heap": heap["usedSize"] + heap.get("backingStorageSize", 0),
+        }
+
+    async def switch(times: int) -> None:
+        for _ in range(times):
+            for version in ("1", "2"):
+                await page.click(f"button[data-version='{version}']")
+                await fully_drawn(page)
+
+    await switch(2)
+    first = await held()
+    await switch(20)
+    last = await held()
+    assert last["nodes"] <= first["nodes"] + 20
+    assert last["listeners"] <= first["listeners"] + 5
+    assert last["heap"] < first["heap"] * 1.1 + 1e6
+
+
+async def test_the_page_is_isolated_from_all_others(running: Running, chromium: Browser) -> None:
+    answer = await shared(running, {"upper.stl": FIRST["UpperJaw.stl"]})
+    case = Shared(running, link_of(answer), link_of(await running.inbox.letter("share", KIM)))
+    page = await opened(running, chromium, case)
+    assert await page.evaluate("crossOriginIsolated") is True
+    assert await picture(page) is not None
+    await until(lambda: page.evaluate("document.fonts.status === 'loaded'"), "settled")
