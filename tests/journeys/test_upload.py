@@ -30,6 +30,10 @@ LARGE = jaw_stl("upper", 100_000)  # 5 MB: several pieces
 SEEN: Path | None = None  # a folder for screenshots, to be looked at
 # Files that a hand drags from a desktop are made of bytes here.
 DROP = """([files, folder]) => {
+  DataTransferItem.prototype.webkitGetAsEntry = function () {
+    const { name } = this.getAsFile();
+    return { name, isDirectory: name === folder };
+  };
   const carried = new DataTransfer();
   for (const [name, text] of files) carried.items.add(new File([text], name));
   const zone = document.querySelector(".drop");
@@ -279,6 +283,9 @@ async def test_files_are_dropped_removed_and_refused_with_a_sentence(
     await page.evaluate(DROP, [[["c.stl", "z" * 400_000]], ""])
     await all_here(page, 2)
     await expect(page.locator(".upload-name")).to_have_text(["b.stl", "c.stl"])
+    await page.evaluate(DROP, [[["case 1042", ""]], "case 1042"])
+    await expect(page.locator(".problem")).to_contain_text("case 1042 is a folder. Pack it as ZIP")
+    await expect(page.locator(".upload-name")).to_have_count(2)
     await until(lambda: _two_files(asked))
     await context.close()
 
@@ -287,6 +294,28 @@ async def _two_files(asked: Asked) -> bool:
     async with asked.running.house.database.read() as connection:
         files = await uploads.files_of(connection, (await asked.row()).id)
     return [file.name for file in files] == ["b.stl", "c.stl"]
+
+
+async def test_a_busy_server_is_told_from_a_lost_connection(
+    running: Running, chromium: Browser, folder: Path
+) -> None:
+    asked = await ask(running)
+    context = await chromium.new_context(**DESKTOP)
+    page = await enter(context, asked.link)
+    turned_away: list[str] = []
+
+    async def busy(route: Route) -> None:
+        if turned_away or not _is_piece(route):
+            await route.continue_()
+            return
+        turned_away.append(route.request.url)
+        await route.fulfill(status=503, body="<h1>A moment, please</h1>")
+
+    await page.route("**/files/*", busy)
+    await choose(page, folder / "C-1042-UpperJaw.stl")
+    await expect(page.locator(".upload-state")).to_contain_text("The server is busy")
+    await all_here(page, 1)
+    await context.close()
 
 
 async def test_two_tabs_and_a_double_click_share_once(

@@ -93,7 +93,7 @@ export class Sending {
 
   /** Brings the file to its end, however often the connection is lost on the way. */
   async send(server: Server): Promise<void> {
-    if (!this.file || this.state !== "waiting") return;
+    if (!this.file || this.isStopped || this.state !== "waiting") return;
     this.state = "sending";
     this.show(words.sending(this.received, this.size));
     try {
@@ -122,7 +122,7 @@ export class Sending {
         if (failure instanceof Elsewhere) this.received = failure.received;
         else if (failure instanceof Lost) {
           length = this.sizes.smallest;
-          this.received = await this.insist(() => server.received(this.number), 1);
+          this.received = await this.insist(() => server.received(this.number), failure);
         } else throw failure;
       }
       this.show(words.sending(this.received, this.size));
@@ -137,23 +137,24 @@ export class Sending {
   }
 
   /** Asks until there is an answer; waits longer each time, and not at all once the connection is back. */
-  private async insist<T>(ask: () => Promise<T>, failures = 0): Promise<T> {
-    for (let tries = failures; ; tries++) {
-      if (tries > 0) await this.pause(Math.min(2 ** (tries - 1), longestWait));
+  private async insist<T>(ask: () => Promise<T>, before?: Lost): Promise<T> {
+    let last = before;
+    for (let wait = 1; ; wait = Math.min(2 * wait, longestWait)) {
+      if (last) await this.pause(wait, last);
       if (this.isStopped) throw new Lost();
       try {
         const answer = await ask();
-        if (tries > 0) this.hooks.say(words.back(this.name));
+        if (last) this.hooks.say(words.back(this.name));
         return answer;
       } catch (failure) {
         if (!(failure instanceof Lost)) throw failure;
+        last = failure;
       }
     }
   }
 
-  private async pause(seconds: number): Promise<void> {
-    const online = navigator.onLine;
-    const text = online ? words.lost(this.name, seconds) : words.offline(this.name);
+  private async pause(seconds: number, { why }: Lost): Promise<void> {
+    const text = navigator.onLine ? words.lost[why](this.name, seconds) : words.offline(this.name);
     this.show(text);
     this.hooks.say(text);
     await new Promise<void>((resolve) => {

@@ -8,8 +8,14 @@ export interface Known {
   readonly pieces: readonly { readonly size: number; readonly sha256: string }[];
 }
 
-/** Nothing came of it this time: a lost connection, or a server that is busy. */
-export class Lost extends Error {}
+export type Hindrance = "connection" | "busy" | "full";
+
+/** Nothing came of it this time; a later attempt may succeed. */
+export class Lost extends Error {
+  constructor(readonly why: Hindrance = "connection") {
+    super(why);
+  }
+}
 
 /** The server does not take it; what it says is for the person. */
 export class Refused extends Error {}
@@ -25,7 +31,16 @@ export class Elsewhere extends Error {
 export class Ended extends Error {}
 
 const patience = 60_000;
-const forNow = new Set([0, 408, 425, 429, 500, 502, 503, 504, 507]);
+/** Answers after which it is worth while to ask again. */
+const forNow = new Map<number, Hindrance>([
+  [0, "connection"],
+  [408, "connection"],
+  [500, "busy"],
+  [502, "busy"],
+  [503, "busy"],
+  [504, "busy"],
+  [507, "full"],
+]);
 
 export class Server {
   constructor(private readonly path: string) {}
@@ -106,7 +121,8 @@ export class Server {
 }
 
 function read(status: number, text: string): unknown {
-  if (forNow.has(status)) throw new Lost();
+  const why = forNow.get(status);
+  if (why) throw new Lost(why);
   const said = values(text);
   if (status === 409 && typeof said["received"] === "number") throw new Elsewhere(said["received"]);
   if (status === 410) throw new Ended();

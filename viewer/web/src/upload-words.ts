@@ -23,11 +23,17 @@ export const words = {
   here: "Here",
   chooseAgain: (received: number, total: number) =>
     `${progress(received, total)} are here. Choose the file again to go on.`,
-  lost: (name: string, seconds: number) =>
-    `The connection is lost. ${name} goes on in ${seconds} s; what is here is kept.`,
+  lost: {
+    connection: (name: string, seconds: number) =>
+      `The connection is lost. ${name} goes on in ${seconds} s; what is here is kept.`,
+    busy: (name: string, seconds: number) =>
+      `The server is busy. ${name} goes on in ${seconds} s; what is here is kept.`,
+    full: (name: string, seconds: number) =>
+      `The server’s disk is full. ${name} tries again in ${seconds} s; what is here is kept.`,
+  },
   offline: (name: string) =>
     `This device is offline. ${name} goes on when the connection is back; what is here is kept.`,
-  back: (name: string) => `The connection is back. ${name} goes on.`,
+  back: (name: string) => `${name} goes on.`,
   arrived: (name: string, ready: number, all: number) => `${name} is here. ${ready} of ${all} files.`,
   total: (files: number, bytes: number, limit: number) =>
     files === 1 ? `1 file, ${size(bytes)} of ${size(limit)}` : `${files} files, ${size(bytes)} of ${size(limit)}`,

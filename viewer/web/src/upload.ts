@@ -5,6 +5,8 @@ import { type Hooks, type PieceSizes, Sending } from "./upload-file";
 import { Ended, type Known, Lost, Refused, Server } from "./upload-server";
 import { words } from "./upload-words";
 
+const waitBeforeRetry = 3000;
+
 class UploadPage {
   private readonly form = element<HTMLFormElement>("form.upload");
   private readonly pick = element<HTMLInputElement>("#files");
@@ -21,6 +23,9 @@ class UploadPage {
   private readonly hooks: Hooks;
   private files: Sending[] = [];
   private queue: Promise<void> = Promise.resolve();
+  /** What is removed still counts on the server until this has ended. */
+  private removals: Promise<void> = Promise.resolve();
+  private isSending = false;
   private sharing = false;
 
   constructor() {
@@ -32,7 +37,10 @@ class UploadPage {
     this.hooks = {
       changed: () => this.update(),
       say: (text) => this.say(text),
-      ended: () => location.reload(),
+      ended: () => {
+        this.isSending = false; // nothing is lost by leaving the page
+        location.reload();
+      },
     };
     for (const row of this.list.querySelectorAll<HTMLElement>("li")) this.remember(row);
     this.listen();
@@ -57,7 +65,7 @@ class UploadPage {
     });
     addEventListener("drop", (event) => this.dropped(event));
     addEventListener("beforeunload", (event) => {
-      if (this.files.some(({ state }) => state === "sending")) event.preventDefault();
+      if (this.isSending) event.preventDefault();
     });
   }
 
@@ -130,15 +138,20 @@ class UploadPage {
   }
 
   private async sendAll(): Promise<void> {
-    if (this.files.some(({ state }) => state === "sending")) return;
-    for (;;) {
-      const next = this.files.find(({ state, file }) => state === "waiting" && file);
-      if (!next) return;
+    if (this.isSending) return;
+    this.isSending = true;
+    for (let next = this.next(); next; next = this.next()) {
+      await this.removals;
       await next.send(this.server);
       if (next.state !== "here" || next.isStopped) continue;
       const ready = this.files.filter(({ state }) => state === "here").length;
       this.say(words.arrived(next.name, ready, this.files.length));
     }
+    this.isSending = false;
+  }
+
+  private next(): Sending | undefined {
+    return this.files.find(({ state, file }) => state === "waiting" && file);
   }
 
   private remove(sending: Sending): void {
@@ -154,16 +167,18 @@ class UploadPage {
     this.files = this.files.filter((one) => one !== sending);
     sending.row.remove();
     this.update();
-    if (sending.number) void this.removeThere(sending.number);
+    if (sending.number) this.removals = this.removals.then(() => this.removeThere(sending.number));
   }
 
-  /** Until it is removed on the server too, Share says that it is there. */
   private async removeThere(number: number): Promise<void> {
-    try {
-      await this.server.remove(number);
-    } catch (failure) {
-      if (failure instanceof Ended) location.reload();
-      else if (failure instanceof Lost) setTimeout(() => void this.removeThere(number), 3000);
+    for (;;) {
+      try {
+        return await this.server.remove(number);
+      } catch (failure) {
+        if (failure instanceof Ended) location.reload();
+        if (!(failure instanceof Lost)) return;
+        await new Promise((resolve) => setTimeout(resolve, waitBeforeRetry));
+      }
     }
   }
 
@@ -176,6 +191,7 @@ class UploadPage {
       [...new FormData(this.form)].filter((field): field is [string, string] => typeof field[1] === "string"),
     );
     try {
+      await this.removals;
       const { heading, sentence } = await this.server.share(typed);
       this.say("");
       this.end(heading, sentence);
