@@ -1,4 +1,4 @@
-"""Rows `first-picture-1m-*` and `second-opening-1m`: from the address to the first 3D picture on a slow line.
+"""Rows `first-picture-1m-*`: from the address to the first 3D picture on a slow line.
 
 Every side gets the same line (10 Mbit/s, 40 ms there and back, with whatever opens connections or asks
 from a worker), a browser with an empty cache, and the same eye: the first frame on the screen, as the
@@ -35,7 +35,6 @@ from tests.slow_line import SlowLine
 NODE = Path(__file__).parent / "node"
 # Name, reach, and what of a scan it gets.
 PEERS = {"stlloader": 40.0, "online3dviewer": 40.0, "modelviewer": 10.0}
-SECOND = 1 / 3
 PATIENCE = 180.0  # seconds
 ENOUGH, VISIBLE = 0.05, 24
 # A style sheet of a script needs no leave of the page's policy.
@@ -58,43 +57,35 @@ async def _measure() -> list[dict[str, Any]]:
         reviewed(browser, {"upper.stl": stl}) as case,
         _peers(stl, await case.mesh()) as peers,
     ):
-        theirs = {
-            name: partial(_opened_once, browser, f"{peers.url}/{name}.html") for name in PEERS
-        }
-        found = await rows.in_turns({"ours": partial(_opened_twice, browser, case), **theirs})
+        theirs = {name: partial(_theirs, browser, f"{peers.url}/{name}.html") for name in PEERS}
+        found = await rows.in_turns({"ours": partial(_ours, browser, case), **theirs})
     ours = found["ours"]
     return [
-        *(
-            rows.at_least(
-                f"first-picture-1m-{name}", ours["first"], found[name]["first"], name, "s", reach
-            )
-            for name, reach in PEERS.items()
-        ),
-        rows.at_most(
-            "second-opening-1m", ours["second"], ours["first"], "first opening", "s", SECOND
-        ),
+        rows.at_least(
+            f"first-picture-1m-{name}", ours["first"], found[name]["first"], name, "s", reach
+        )
+        for name, reach in PEERS.items()
     ]
 
 
-async def _opened_twice(browser: Browser, case: Reviewed) -> dict[str, float]:
-    """Our page in a session: with an empty cache, and once more when all has come."""
+async def _ours(browser: Browser, case: Reviewed) -> dict[str, float]:
+    """Our page in a session, with an empty cache."""
     context = await browser.new_context(viewport=VIEWPORT)
     await context.add_init_script(WITHOUT_POSTER)
     await context.add_cookies(case.cookies)
-    first = await _first_picture(context, case.link, until_full=True)
-    second = await _first_picture(context, case.link)
+    first = await _first_picture(context, case.link)
     await context.close()
-    return {"first": first, "second": second}
+    return {"first": first}
 
 
-async def _opened_once(browser: Browser, url: str) -> dict[str, float]:
+async def _theirs(browser: Browser, url: str) -> dict[str, float]:
     context = await browser.new_context(viewport=VIEWPORT)
     first = await _first_picture(context, url)
     await context.close()
     return {"first": first}
 
 
-async def _first_picture(context: BrowserContext, url: str, *, until_full: bool = False) -> float:
+async def _first_picture(context: BrowserContext, url: str) -> float:
     """Seconds from the wish to see an address to the first frame with a picture in its middle."""
     page = await context.new_page()
     screen = _Screen(await context.new_cdp_session(page))
@@ -103,10 +94,6 @@ async def _first_picture(context: BrowserContext, url: str, *, until_full: bool 
     await page.goto(url, wait_until="commit", timeout=PATIENCE * 1000)
     async with asyncio.timeout(PATIENCE):
         shown = await screen.first_with_a_picture()
-    if until_full:
-        await page.wait_for_selector(
-            "html[data-state=full]", state="attached", timeout=PATIENCE * 1000
-        )
     await page.close()
     return shown - begun
 
