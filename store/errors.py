@@ -20,7 +20,17 @@ A message says what happened, to what, and what to do now.
 
 
 class ScanpostError(Exception):
-    """The root: `str(error)` is one or more whole sentences for a person."""
+    """The root: `str(error)` is one or more whole sentences for a person.
+
+    Attributes:
+        sentence: the same with {named} places, as catalogues of translations know it.
+        values: what stands in these places.
+    """
+
+    def __init__(self, sentence: str = "", **values: object) -> None:
+        super().__init__(sentence.format(**values) if values else sentence)
+        self.sentence = sentence
+        self.values = values
 
 
 class SettingsError(ScanpostError):

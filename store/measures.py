@@ -53,7 +53,7 @@ def read_mark(said: Any) -> dict[str, Any]:
 def read_marks(said: Any) -> list[dict[str, Any]]:
     """Raises NoMark."""
     if not isinstance(said, list) or len(said) > MOST_MARKS:
-        raise NoMark(f"At most {MOST_MARKS} marks go with one comment. Remove some.")
+        raise NoMark("At most {most} marks go with one comment. Remove some.", most=MOST_MARKS)
     return [read_mark(one) for one in said]
 
 

@@ -57,7 +57,7 @@ def test_the_committed_bundle_is_what_the_sources_make(rebuilt: Path) -> None:
         path.name for path in STATIC.iterdir()
     )
     plain = [path for path in sorted(rebuilt.iterdir()) if path.suffix not in (".br", ".gz")]
-    assert len(plain) == 6, "three scripts, style, licences, list"
+    assert len(plain) == 7, "three scripts, style, licences, words, list"
     for path in plain:
         same = path.read_bytes() == (STATIC / path.name).read_bytes()
         assert same, f"{path.name} differs from its sources: run `make web` and commit the result"

@@ -20,6 +20,7 @@ from viewer import (
     uploads,
 )
 from viewer.headers import add_headers
+from viewer.languages import say, say_error, speak
 from viewer.pieces import PLACES, Places
 from viewer.remembered import REMEMBERED, Remembered
 from viewer.static_files import send_static
@@ -33,9 +34,8 @@ log = structlog.get_logger()
 
 
 def make_app(house: House) -> web.Application:
-    app = web.Application(
-        middlewares=[plain_errors, uploads.say_refusals], client_max_size=64 * 1024
-    )
+    middlewares = [speak, plain_errors, uploads.say_refusals]
+    app = web.Application(middlewares=middlewares, client_max_size=64 * 1024)
     app[HOUSE] = house
     app[PLACES] = Places()
     app[REMEMBERED] = Remembered()
@@ -96,27 +96,28 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
         raise
     except TryAgain as outage:
         log.warning("request put off", error=str(outage))
-        sentence = "The store of the scans does not answer just now. Try again in a minute."
-        response = render("ended", 503, heading="A moment, please", sentence=sentence)
+        sentence = say("The store of the scans does not answer just now. Try again in a minute.")
+        response = render("ended", 503, heading=say("A moment, please"), sentence=sentence)
         response.headers["Retry-After"] = "60"
         return response
     except Exception as fault:
         if isinstance(fault, ConnectionError) and _has_gone(request):
             return web.Response(status=499)  # nobody is there to read it, and nothing went wrong
         log.exception("request failed", route=str(request.match_info.route.name or request.method))
-        sentence = "This server has a problem of its own. Try again in a minute."
-        return render("ended", 500, heading="Something failed here", sentence=sentence)
+        sentence = say("This server has a problem of its own. Try again in a minute.")
+        return render("ended", 500, heading=say("Something failed here"), sentence=sentence)
 
 
 def _refusal(refusal: Exception) -> web.Response:
     if isinstance(refusal, Gone):
-        return render("ended", 410, heading="This link has ended", sentence=str(refusal))
+        return render("ended", 410, heading=say("This link has ended"), sentence=say_error(refusal))
     if isinstance(refusal, web.HTTPForbidden):
-        sentence = (refusal.text or "").strip()
-        return render("ended", 403, heading="Not this way", sentence=sentence)
-    known = isinstance(refusal, NotFound)
-    sentence = str(refusal) if known else "There is no such page."
-    return render("ended", 404, heading="Nothing here", sentence=sentence)
+        sentence = say((refusal.text or "").strip())
+        return render("ended", 403, heading=say("Not this way"), sentence=sentence)
+    if isinstance(refusal, NotFound):
+        return render("ended", 404, heading=say("Nothing here"), sentence=say_error(refusal))
+    sentence = say("There is no such page.")
+    return render("ended", 404, heading=say("Nothing here"), sentence=sentence)
 
 
 def _has_gone(request: web.Request) -> bool:
@@ -129,5 +130,8 @@ async def _health(_request: web.Request) -> web.Response:
 
 async def _front(request: web.Request) -> web.Response:
     settings = request.app[HOUSE].settings
-    sentence = f"Scans are shared by mail: write to share@{settings.domain}. Nothing to see here."
+    sentence = say(
+        "Scans are shared by mail: write to {address}. Nothing to see here.",
+        address=f"share@{settings.domain}",
+    )
     return render("ended", 200, heading="scanpost", sentence=sentence)

@@ -20,16 +20,21 @@ from store.model import Confirmation, ConfirmationKind, Member
 from store.records import codes, confirmations, labs
 from store.tokens import MasterPurpose
 from viewer.forms import Form, on_one_line, require_own_form, typed
+from viewer.languages import msgid, say
 from viewer.templates import page
 from viewer.visit import HOUSE, is_scripted
 
 LONGEST_NAME = 80
 _NAMES = ("name", "company")  # fields of the sign-up form
 _SAYS = {
-    ConfirmationKind.COMMAND: "It is being done now. A letter with what was done is on its way.",
-    ConfirmationKind.SIGNUP: "Your mail is being read now. A letter with what was done is on its way.",
-    ConfirmationKind.UNLOCK: "Codes count again.",
-    ConfirmationKind.ALIAS: "Mail from this address counts from now on.",
+    ConfirmationKind.COMMAND: msgid(
+        "It is being done now. A letter with what was done is on its way."
+    ),
+    ConfirmationKind.SIGNUP: msgid(
+        "Your mail is being read now. A letter with what was done is on its way."
+    ),
+    ConfirmationKind.UNLOCK: msgid("Codes count again."),
+    ConfirmationKind.ALIAS: msgid("Mail from this address counts from now on."),
 }
 _HARMFUL = frozenset({ConfirmationKind.COMMAND, ConfirmationKind.ALIAS})
 
@@ -68,7 +73,7 @@ async def take_click(request: web.Request) -> web.Response:
     if not taken:
         raise _used(found)
     house.poke()
-    return page("ended", heading="Confirmed", sentence=_SAYS[found.kind])
+    return page("ended", heading=say("Confirmed"), sentence=say(_SAYS[found.kind]))
 
 
 def _key(request: web.Request, found: Confirmation) -> str:
@@ -105,15 +110,26 @@ async def _require_possible(
         known = await labs.member_by_address(connection, found.address)
         disabled = known is not None and known.disabled_at is not None
         if disabled or not house.settings.may_sign_up(found.address):
-            raise Gone(f"{found.address} may not share here. Ask {house.settings.operator}.")
+            raise Gone(
+                "{address} may not share here. Ask {operator}.",
+                address=found.address,
+                operator=house.settings.operator,
+            )
 
 
 def _used(found: Confirmation) -> Gone:
-    anew = {
-        ConfirmationKind.SIGNUP: "If nothing was shared, send the scans once more.",
-        ConfirmationKind.UNLOCK: "If codes are locked still, write the command once more.",
-    }.get(found.kind, "Write the command once more for a new one.")
-    return Gone(f"It was used before, or its time is over. {anew}")
+    if found.kind is ConfirmationKind.SIGNUP:
+        return Gone(
+            "It was used before, or its time is over. If nothing was shared, send the scans once more."
+        )
+    if found.kind is ConfirmationKind.UNLOCK:
+        return Gone(
+            "It was used before, or its time is over. If codes are locked still, write the command once"
+            " more."
+        )
+    return Gone(
+        "It was used before, or its time is over. Write the command once more for a new one."
+    )
 
 
 def _page(
@@ -131,15 +147,23 @@ def _page(
         "needs_code": _needs_code(found, member),
         "harm": found.kind in _HARMFUL and bool(found.context.get("harm")),
         "heading": found.context.get("heading", ""),
+        "from_mail": True,
         "sentences": found.context.get("sentences", []),
     }
     status = 400 if problem else 200
     if found.kind is ConfirmationKind.SIGNUP:
         shown["typed"] = {name: (filled or {}).get(name, "") for name in _NAMES}
-        return page("signup", status, terms=consent.TEXT, version=consent.VERSION, **shown)
+        return page(
+            "signup",
+            status,
+            terms=[say(one) for one in consent.TEXT],
+            version=consent.VERSION,
+            **shown,
+        )
     if found.kind is ConfirmationKind.UNLOCK:
-        shown["heading"] = "Unlock codes"
-        shown["sentences"] = [f"Codes of {found.address} count again, with a fresh count."]
+        shown["heading"], shown["from_mail"] = say("Unlock codes"), False
+        counts = say("Codes of {address} count again, with a fresh count.", address=found.address)
+        shown["sentences"] = [counts]
     return page("confirm", status, **shown)
 
 
@@ -147,13 +171,13 @@ def _answers(found: Confirmation, form: Form) -> tuple[str, dict[str, Any]]:
     """What is missing, and what the row is to remember."""
     if found.kind is ConfirmationKind.SIGNUP:
         if form.get("agree") != consent.VERSION:
-            return "Tick the box to go on: without it nothing is shared.", {}
+            return say("Tick the box to go on: without it nothing is shared."), {}
         if not form.get("company"):
-            return "Write the name of your lab: the people you share with see it.", {}
+            return say("Write the name of your lab: the people you share with see it."), {}
         names = {name: form.get(name, "") for name in _NAMES}
         return "", {**found.context, **names, "consent": consent.VERSION}
     if found.context.get("harm") and form.get("sure") != "yes":
-        return "Tick the box to go on.", {}
+        return say("Tick the box to go on."), {}
     return "", found.context
 
 
@@ -176,16 +200,16 @@ async def _check_code(
     house = request.app[HOUSE]
     code = form.get("code", "").replace(" ", "")
     if not code:  # a robot that presses buttons must not lock anybody out
-        return "Type the code that your authenticator app shows now."
+        return say("Type the code that your authenticator app shows now.")
     spent = await codes.spend(connection, house.keys, member.id, code, house.clock.now())
     if spent is codes.Spent.RIGHT:
         return ""
     if spent is codes.Spent.LOCKED:
-        return (
+        return say(
             "Codes are locked after too many wrong ones. Write the command once more: a letter with a"
             " link that unlocks them comes to you."
         )
-    return "This code does not count. Each counts once, for five minutes: type a new one."
+    return say("This code does not count. Each counts once, for five minutes: type a new one.")
 
 
 async def _enrol(
@@ -214,7 +238,9 @@ async def _enrol(
                 connection, found.id, {"subject": found.context.get("subject", "")}, now
             )
     if not right:
-        problem = "This code is not right. Look whether the phone's clock is, and type a new one."
+        problem = say(
+            "This code is not right. Look whether the phone's clock is, and type a new one."
+        )
         return _enrol_page(request, found, member, secret, problem)
     house.poke()
     return page("backup_codes", codes=backup)

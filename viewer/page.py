@@ -6,11 +6,11 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.clock import in_words
 from store.model import SIDES, Case, Mark, PersonKind, Reason, Scan, ScanState, Version
 from store.records import access, audit, cases, labs, marks, outbox, owners, remarks
+from viewer.languages import moment, say
 from viewer.remarks import remarks_for
-from viewer.templates import json_for_script, page
+from viewer.templates import json_for_script, page, words_json
 from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
 
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
@@ -20,7 +20,7 @@ MOST_VERSIONS = 5  # that the page shows; the newest
 async def case_page(request: web.Request, visit: Visit) -> web.Response:
     async with request.app[HOUSE].database.read() as connection:
         shown = await _case_values(connection, visit)
-    return page("viewer", case=shown, case_json=json_for_script(shown))
+    return page("viewer", case=shown, case_json=json_for_script(shown), words_json=words_json())
 
 
 async def count_view(request: web.Request) -> web.Response:
@@ -76,13 +76,13 @@ async def _case_values(connection: AsyncConnection, visit: Visit) -> dict[str, A
         "version": newest.number,
         "versions": versions,
         "note": case.note,
-        "expires": in_words(case.expires_at),
+        "expires": moment(case.expires_at),
         "sender": {"name": owner.name, "company": owner.company},
         "kind": person.kind,
         "me": person.called,
         "decides": person.kind is PersonKind.REVIEWER,
-        "verdict": {"kind": verdict.kind, "when": in_words(verdict.at)} if verdict else None,
-        "reasons": [{"key": reason.value, "label": reason.label} for reason in Reason],
+        "verdict": {"kind": verdict.kind, "when": moment(verdict.at)} if verdict else None,
+        "reasons": [{"key": reason.value, "label": say(reason.label)} for reason in Reason],
         "remarks": await remarks_for(connection, visit),
         "marks": [_mark_values(mark, shared) for mark in kept],
         "seen": f"{base}/seen",
@@ -104,7 +104,7 @@ def _version_values(visit: Visit, version: Version, scans: list[Scan]) -> dict[s
     ready = [scan for scan in scans if scan.state is ScanState.READY]
     return {
         "number": version.number,
-        "shared": in_words(version.shared_at or 0),
+        "shared": moment(version.shared_at or 0),
         "poster": f"{base}/poster.webp{mark}" if version.picture else "",
         "views": views,
         "frame": version.frame or UPRIGHT,
@@ -121,7 +121,7 @@ def _scan_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
     return {
         "n": scan.number,
         "role": scan.role,
-        "label": scan.label,
+        "label": say(scan.label),
         "home": f"{(scan.home_version or version.id)[:8]}/{scan.home_number or scan.number}",
         "triangles": report.get("triangles", 0),
         "size_mm": [round(side, 1) for side in report.get("size_mm", [])],
@@ -148,7 +148,7 @@ def _other_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
     photo = f"{place}/photo{_mark(version)}" if scan.preview_size else ""
     return {
         "n": scan.number,
-        "label": scan.label,
+        "label": say(scan.label),
         "photo": photo,
         "width": report.get("width", 0),
         "height": report.get("height", 0),

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import BodyPartReader, web
 
 from store.errors import Refusal
+from viewer.languages import number
 
 LONGEST_TEXT = 4_000  # characters
 MOST_FIELDS, LARGEST_FIELD = 40, 64 * 1024
@@ -42,7 +43,9 @@ class Posted:
         said = kept.strip()
         if len(said) > LONGEST_TEXT:
             raise NotSaid(
-                f"That is {len(said):,} letters; {LONGEST_TEXT:,} fit into one comment. Send it in two."
+                "That is {count} letters; {most} fit into one comment. Send it in two.",
+                count=number(len(said)),
+                most=number(LONGEST_TEXT),
             )
         return said
 
@@ -90,5 +93,8 @@ async def _bytes(part: BodyPartReader, limit: int) -> bytes:
     while chunk := await part.read_chunk():
         data += chunk
         if len(data) > limit:
-            raise NotSaid(f"The page sent more than {limit // 1000:,} kB at once. Send less.")
+            raise NotSaid(
+                "The page sent more than {limit} kB at once. Send less.",
+                limit=number(limit // 1000),
+            )
     return bytes(data)

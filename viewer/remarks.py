@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.clock import HOUR, in_words
+from store.clock import HOUR
+from store.errors import ScanpostError
 from store.house import House, SealedObject, remark_object
 from store.measures import NoMark, read_mark, read_marks
 from store.model import PersonKind, Reason, Remark, RemarkKind, Version
@@ -18,6 +19,7 @@ from store.records import access, audit, cases, marks, remarks, verdicts
 from store.records.verdicts import Verdict
 from store.tokens import derived_id, has_shape
 from viewer.forms import KEY, require_own_form
+from viewer.languages import moment, say, say_error
 from viewer.posted import NotSaid, Posted, read_posted
 from viewer.templates import page
 from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
@@ -41,7 +43,7 @@ async def take_remark(request: web.Request) -> web.Response:
         said = await _write(request.app[HOUSE], visit, posted)
     except (NotSaid, NoMark) as refusal:
         status = 409 if isinstance(refusal, TooLate) else 400
-        return _refused(request, visit, status, str(refusal))
+        return _refused(request, visit, status, refusal)
     request.app[HOUSE].poke()
     if not _is_script(request):
         return web.Response(status=303, headers={"Location": f"/r/{visit.token}#said"})
@@ -71,7 +73,7 @@ async def keep_mark(request: web.Request) -> web.Response:
             person, now = visit.holder.person, house.clock.now()
             mark_id = await marks.add(connection, person.id, version.id, mark, now)
     except (NotSaid, NoMark) as refusal:
-        return _refused(request, visit, 400, str(refusal))
+        return _refused(request, visit, 400, refusal)
     return web.json_response({"id": mark_id, "mark": mark}, headers=_NO_STORE)
 
 
@@ -171,8 +173,9 @@ async def _version(connection: AsyncConnection, visit: Visit, posted: Posted) ->
     if verdict and found.number != shared[-1].number:
         assert shared[-1].shared_at is not None
         raise TooLate(
-            f"Nothing was sent: version {shared[-1].number} is here since"
-            f" {in_words(shared[-1].shared_at)}. Look at it and decide about that one."
+            "Nothing was sent: version {n} is here since {when}. Look at it and decide about that one.",
+            n=shared[-1].number,
+            when=moment(shared[-1].shared_at),
         )
     return found
 
@@ -276,21 +279,24 @@ def _values(visit: Visit, remark: Remark, version: int) -> dict[str, Any]:
         "author": remark.author,
         "mine": remark.person_id == visit.holder.person.id,
         "text": remark.text,
-        "reasons": [Reason(one).label for one in remark.reasons or []],
+        "reasons": [say(Reason(one).label) for one in remark.reasons or []],
         "marks": remark.marks or [],
         "view": remark.view,
         "version": version,
         "at": remark.at,
-        "when": in_words(remark.at),
+        "when": moment(remark.at),
         "picture": f"/r/{visit.token}/remarks/{remark.id}/picture" if remark.picture_size else "",
     }
 
 
-def _refused(request: web.Request, visit: Visit, status: int, sentence: str) -> web.Response:
+def _refused(
+    request: web.Request, visit: Visit, status: int, refusal: ScanpostError
+) -> web.Response:
+    sentence = say_error(refusal)
     if _is_script(request):
         return web.json_response({"sentence": sentence}, status=status, headers=_NO_STORE)
     back = f"/r/{visit.token}"
-    return page("ended", status, heading="Not sent", sentence=sentence, back=back)
+    return page("ended", status, heading=say("Not sent"), sentence=sentence, back=back)
 
 
 def _is_script(request: web.Request) -> bool:

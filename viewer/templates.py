@@ -8,26 +8,59 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from viewer.languages import (
+    LANGUAGES,
+    count,
+    keep,
+    listed,
+    number,
+    say_markup,
+    spoken,
+    words_for_script,
+)
+
 STATIC = Path(__file__).parent / "static"
 BUNDLE: dict[str, Any] = json.loads((STATIC / "bundle.json").read_text())
 _ASSETS = {name: f"/static/{built['file']}" for name, built in BUNDLE["outputs"].items()}
+_SCRIPTS_WORDS: list[str | list[str]] = json.loads((STATIC / "words.json").read_text())
+_ADDRESSES = ("action", "back")  # values of a page that lead to another one of ours
 _ENVIRONMENT = Environment(
     loader=PackageLoader("templates", "."),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
 )
+_ENVIRONMENT.globals |= {
+    "_": say_markup,
+    "ngettext": count,
+    "bdi": Markup("<bdi>{}</bdi>").format,
+    "keep": keep,
+    "languages": LANGUAGES.values(),
+    "listed": listed,
+    "number": number,
+}
 
 
 def page(name: str, status: int = 200, **values: Any) -> web.Response:
-    """A page that no cache keeps."""
+    """A page that no cache keeps, in the visitor's language."""
     template = _ENVIRONMENT.get_template(f"page/{name}.html")
-    html = template.render(lang="en", product="scanpost", assets=_ASSETS, **values)
+    kept = {key: keep(value) if key in _ADDRESSES else value for key, value in values.items()}
+    speech = spoken()
+    html = template.render(speech=speech, product="scanpost", assets=_ASSETS, **kept)
     return web.Response(
         text=html,
         content_type="text/html",
         status=status,
-        headers={"Cache-Control": "no-store"},
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Language": speech.language.tag,
+            "Vary": "Accept-Language",
+        },
     )
+
+
+def words_json() -> Markup:
+    """What the script says in the visitor's language."""
+    return json_for_script(words_for_script(_SCRIPTS_WORDS))
 
 
 def json_for_script(value: Any) -> Markup:

@@ -518,7 +518,11 @@ async def tab_through(page: Page) -> None:
     expected = await page.evaluate(REACHABLE)
     tools = await page.locator(".tool:visible").count()
     assert tools == 18
-    assert len(expected) == tools + 1 + 3 * 4 + 2 + 2, "the picture, three scans, comment, decision"
+    languages = await page.locator(".languages a").count()
+    assert languages == 4
+    assert len(expected) == tools + 1 + 3 * 4 + 2 + 2 + languages, (
+        "the picture, three scans, comment, decision, languages"
+    )
     reached = set()
     for _ in expected:
         await page.keyboard.press("Tab")

@@ -1,5 +1,6 @@
 // Builds the bundle that scanpost commits and serves: ../static/<name>.<hash>.js and app.<hash>.css,
-// each with a .br and a .gz beside it, bundle.json (what is in it) and THIRD_PARTY_LICENSES.txt.
+// each with a .br and a .gz beside it, bundle.json (what is in it), words.json (what the pages' scripts
+// say, to be translated) and THIRD_PARTY_LICENSES.txt.
 // The same sources and lockfile give the same bytes, so CI can rebuild and compare.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -7,6 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import ts from "typescript";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, "..", "static");
@@ -69,6 +71,7 @@ const bundle = {
 };
 writeFileSync(join(target, "bundle.json"), `${JSON.stringify(bundle, null, 2)}\n`);
 writeFileSync(join(target, "THIRD_PARTY_LICENSES.txt"), licences(packages));
+writeFileSync(join(target, "words.json"), `${JSON.stringify(sentences(), null, 2)}\n`);
 
 /** The npm packages of which code is in the bundle, as the lockfile knows them. */
 function shippedPackages() {
@@ -104,4 +107,30 @@ function licences(packages) {
       `${text}\n${rule}\n${name} ${version} (${license})\n${rule}\n\n${body}\n`,
     head,
   );
+}
+
+/** The English of every t(…), pieces(…) and counted(…) in the sources; of the last, both its forms. */
+function sentences() {
+  const folder = join(here, "src");
+  const found = new Map();
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".ts")).sort()) {
+    const text = readFileSync(join(folder, name), "utf8");
+    const visit = (node) => {
+      const called = ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text;
+      if (name !== "language.ts" && ["t", "pieces", "counted"].includes(called)) {
+        const said = node.arguments.slice(0, called === "counted" ? 2 : 1).map((one) => plain(one, name));
+        found.set(said[0], said.length > 1 ? said : said[0]);
+      }
+      ts.forEachChild(node, visit);
+    };
+    visit(ts.createSourceFile(name, text, ts.ScriptTarget.ES2022));
+  }
+  return [...found.values()];
+}
+
+/** A sentence as it is written, in one piece or over several lines. */
+function plain(node, name) {
+  if (ts.isStringLiteralLike(node)) return node.text;
+  if (ts.isBinaryExpression(node)) return plain(node.left, name) + plain(node.right, name);
+  throw new Error(`src/${name}: what is translated must be a plain sentence`);
 }

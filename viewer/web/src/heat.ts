@@ -8,6 +8,7 @@ import { Vector3 } from "three";
 import { element } from "./case";
 import { make } from "./dom";
 import { download } from "./download";
+import { list } from "./language";
 import type { Line } from "./line";
 import type { Loading } from "./loading";
 import type { Overlay } from "./overlay";
@@ -15,7 +16,7 @@ import type { Part, Parts } from "./parts";
 import { type Stop, colourAt, css, nothing } from "./scales";
 import type { Spot, Stage } from "./stage";
 import type { Tool } from "./tools";
-import { list, signed, words } from "./words";
+import { signed, words } from "./words";
 
 export type HeatName = "contacts" | "change";
 

@@ -6,10 +6,11 @@
 
 import type { Detail } from "./case";
 import { DownloadError, type DownloadFailure, download } from "./download";
+import { list } from "./language";
 import { readSurface } from "./surfaces";
 import type { Line } from "./line";
 import type { Part, Parts } from "./parts";
-import { list, progress, size, words } from "./words";
+import { progress, size, words } from "./words";
 
 type Finer = Exclude<Detail, "preview">;
 type Failures = Map<Part, DownloadFailure>;

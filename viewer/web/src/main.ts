@@ -13,6 +13,7 @@ import { patientRotation } from "./frame";
 import { connectHands } from "./hands";
 import { Heat } from "./heat";
 import { connectKeys } from "./keys";
+import { asJson, list } from "./language";
 import { Line } from "./line";
 import { Loading } from "./loading";
 import { Marks } from "./marks";
@@ -31,7 +32,7 @@ import { Talk } from "./talk";
 import { Tools } from "./tools";
 import { Versions } from "./versions";
 import { Views } from "./views";
-import { list, signed, words } from "./words";
+import { signed, words } from "./words";
 
 const root = document.documentElement;
 
@@ -188,7 +189,7 @@ function listenForNews(shared: Case, talk: Talk, line: Line): void {
   document.addEventListener("visibilitychange", async () => {
     if (document.visibilityState !== "visible") return;
     try {
-      const response = await fetch(shared.say, { headers: { Accept: "application/json" } });
+      const response = await fetch(shared.say, { headers: asJson });
       if (!response.ok) return;
       const news = (await response.json()) as { remarks: Case["remarks"]; version: number };
       talk.replace(news.remarks);
@@ -219,7 +220,8 @@ function sayWhatIsHidden(parts: Parts, views: Views, line: Line): void {
     if (!parts.all.some((part) => part.visible)) line.say("parts", words.allHidden, showAll);
     else if (aside.length) {
       const labels = list(aside.map(({ scan }) => scan.label));
-      line.say("parts", words.hiddenByView(labels, views.chosen), showAll);
+      const sentence = words.hiddenByView[views.chosen === "Upper" ? "upper" : "lower"];
+      line.say("parts", sentence(labels), showAll);
     } else line.hush("parts");
   });
 }

@@ -1,5 +1,6 @@
 /** Says something to the server. What did not arrive is never shown as sent. */
 
+import { asJson } from "./language";
 import { words } from "./words";
 
 export type Answer<Value> =
@@ -17,7 +18,7 @@ export async function post<Value>(url: string, form: FormData, small = false): P
       body: form,
       keepalive: small,
       credentials: "same-origin",
-      headers: { Accept: "application/json" },
+      headers: asJson,
     });
     const { status } = response;
     const isJson = response.headers.get("Content-Type")?.includes("json") ?? false;

@@ -153,16 +153,16 @@ export class Talk implements Tool {
   private row(remark: Remark, number?: number): HTMLElement {
     const { author, kind, version, when, reasons, text, marks, view, picture } = remark;
     const name = make("b", {}, make("bdi", {}, author));
-    const head = make("p", { class: "remark-head" }, name, ` ${words.said[kind](version)} `);
-    head.append(make("time", { class: "quiet" }, when));
+    const head = make("p", { class: "remark-head" });
+    head.append(...words.said[kind](name, version), " ", make("time", { class: "quiet" }, when));
     const measured = marks.filter((mark) => mark.kind !== "pin").map(inWords);
     const item = make(
       "li",
       { class: "remark", "data-kind": kind },
       head,
-      reasons.length ? make("p", { class: "remark-reasons" }, reasons.join(", ")) : undefined,
+      reasons.length ? make("p", { class: "remark-reasons" }, reasons.join(words.comma)) : undefined,
       text ? make("p", { class: "remark-text" }, text) : undefined,
-      measured.length ? make("p", { class: "remark-marks" }, measured.join(", ")) : undefined,
+      measured.length ? make("p", { class: "remark-marks" }, measured.join(words.comma)) : undefined,
     );
     const foot = make("p", { class: "remark-foot" });
     if (view) {
