@@ -60,8 +60,9 @@ from store.addresses import Desk
 from store.engine import Step
 from store.errors import Refusal
 from store.house import House
-from store.model import Case, CaseState, Mail, MailState, Strength
+from store.model import Case, Mail
 from store.records import access, cases, mails, outbox
+from store.states import CaseState, MailState, Strength
 from store.tokens import Purpose
 
 log = structlog.get_logger()

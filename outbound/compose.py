@@ -20,8 +20,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from outbound.posting import Posting
 from store.errors import Gone
 from store.house import House, object_name, open_object, remark_object
-from store.model import LONGEST_SUBJECT, UNASKED_LETTERS, Case, Letter, Person, PersonKind
+from store.model import LONGEST_SUBJECT, UNASKED_LETTERS, Case, Letter, Person
 from store.records import access, cases, knocks, labs
+from store.states import PersonKind
 from store.tokens import MasterPurpose, Purpose
 
 PRODUCT = "scanpost"

@@ -15,9 +15,10 @@ from store.clock import DAY, HOUR, MINUTE
 from store.engine import Step
 from store.errors import LetterRefused, RelayBusy
 from store.house import House
-from store.model import INVITATIONS, Letter, LetterState, Suppression
+from store.model import INVITATIONS, Letter
 from store.records import access, audit, cases, outbox
 from store.records.owners import undelivered_letter
+from store.states import LetterState, Suppression
 from store.statuses import Action, Fate, fate_of, status_in
 from store.tokens import MasterPurpose
 

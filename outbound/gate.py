@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import DAY, HOUR, MINUTE
 from store.house import House
-from store.model import UNASKED_LETTERS, Letter, LetterDraft, PersonKind
+from store.model import UNASKED_LETTERS, Letter, LetterDraft
 from store.records import access, cases, knocks, labs, outbox, suppressions
+from store.states import PersonKind
 
 JOINED = frozenset({"notice", "transcript", "remark", "passed_on", "operator", "alarm"})
 _SHORT_LIVED = frozenset({"confirm", "code"})

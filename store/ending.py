@@ -6,8 +6,9 @@ Runs twice without harm: the case's state says that it has ended, `due_at` that 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.house import House, case_prefix
-from store.model import Case, CaseState
+from store.model import Case
 from store.records import access, audit, cases, confirmations, outbox, remarks, uploads, work
+from store.states import CaseState
 
 # What a case becomes when its time is over, by what it was.
 AFTER = {

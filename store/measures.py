@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from store.errors import Refusal
-from store.model import MarkKind
+from store.states import MarkKind
 
 MOST_MARKS = 50  # with one remark, or of one person
 _POINTS = {MarkKind.DISTANCE: 2, MarkKind.ANGLE: 3, MarkKind.THICKNESS: 2, MarkKind.PIN: 1}

@@ -2,8 +2,9 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Case, Person, Suppression
+from store.model import Case, Person
 from store.records import access, audit, labs, outbox, owners, suppressions
+from store.states import Suppression
 
 
 async def refuse(

@@ -15,9 +15,10 @@ from store.clock import DAY, MINUTE, SECOND
 from store.engine import Engine, Flow, Standing, Step
 from store.errors import ChildLost, SettingsError, Stopping, TryAgain
 from store.house import House
-from store.model import ConfirmationKind, LetterDraft, MailState, Strength
+from store.model import LetterDraft
 from store.records import cases, confirmations, labs, mails, outbox, uploads, versions, work
 from store.records.work import Due
+from store.states import ConfirmationKind, MailState, Strength
 from store.uploads import UploadState
 
 TRIES = 3

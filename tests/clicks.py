@@ -22,22 +22,12 @@ from inbound.scans.child import Children
 from inbound.talk.confirmed import confirmation_flow
 from store.clock import DAY
 from store.house import House
-from store.model import (
-    LIFETIME,
-    Case,
-    CaseState,
-    Confirmation,
-    Letter,
-    MailState,
-    Member,
-    Person,
-    ScanState,
-    Strength,
-)
+from store.model import LIFETIME, Case, Confirmation, Letter, Member, Person
 from store.records import access, cases, codes, confirmations, labs, mails, outbox
 from store.records.schema import audit
 from store.records.schema import confirmations as confirmation_rows
 from store.records.schema import letters as letter_rows
+from store.states import CaseState, MailState, ScanState, Strength
 from store.tokens import MasterPurpose, Purpose
 from tests.conftest import jaw_stl
 from tests.fakedns import FakeDns

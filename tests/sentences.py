@@ -9,7 +9,7 @@ from jinja2.ext import extract_from_ast
 
 from inbound.scans.roles import Role
 from store import consent
-from store.model import Reason
+from store.states import Reason
 from viewer import templates
 
 ROOT = Path(__file__).parent.parent

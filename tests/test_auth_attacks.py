@@ -15,7 +15,7 @@ import pytest
 from inbound.auth.envelope import Mode
 from store.errors import MailRefused
 from store.house import House
-from store.model import Strength
+from store.states import Strength
 from tests.fakedns import FakeDns
 from tests.fakes import ANNA
 from tests.signing import NOW, ed25519_key, publish, seal, sign

@@ -16,7 +16,7 @@ from inbound.auth.judge import Judge
 from inbound.auth.verdict import Trust, Verdict
 from store.clock import DAY, HOUR, MINUTE
 from store.errors import MailRefused
-from store.model import Strength
+from store.states import Strength
 from tests.fakes import ANNA, DOMAIN
 from tests.signing import NOW, USUAL, Tags, ed25519_key, publish, rsa_key, seal, sign, streamed
 

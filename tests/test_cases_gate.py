@@ -7,7 +7,8 @@ import pytest
 from inbound.cases.gate import findings, meetings_in_words
 from inbound.cases.units import doubtful, unit_said
 from inbound.scans.roles import Role
-from store.model import Scan, ScanState
+from store.model import Scan
+from store.states import ScanState
 
 
 def scan(number: int, role: Role, **report: Any) -> Scan:

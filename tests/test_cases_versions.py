@@ -33,9 +33,10 @@ from scanpost import jaws
 from store import ending
 from store.errors import ChildLost
 from store.house import House, version_prefix
-from store.model import Case, CaseState, MailState, Scan, ScanState, Version
+from store.model import Case, Scan, Version
 from store.records import access, cases, mails, versions
 from store.records.work import Due
+from store.states import CaseState, MailState, ScanState
 from store.sweep import Sweep
 from store.tokens import Purpose
 from tests.conftest import jaw_stl

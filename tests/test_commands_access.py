@@ -9,8 +9,9 @@ from inbound.talk.grammar import Said, read_order, read_reply
 from outbound.compose import compose
 from store import passwords
 from store.house import House
-from store.model import AccessMode, Letter, Strength
+from store.model import Letter
 from store.records.schema import metadata
+from store.states import AccessMode, Strength
 from tests.clicks import (
     Thread,
     confirmation_of,

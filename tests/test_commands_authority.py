@@ -7,7 +7,8 @@ from inbound.commands.shape import Weight
 from inbound.commands.table import COMMANDS
 from store.errors import MailRefused
 from store.house import House
-from store.model import CaseState, Letter, Strength
+from store.model import Letter
+from store.states import CaseState, Strength
 from tests.clicks import (
     code_now,
     deliver,

@@ -11,9 +11,10 @@ from inbound.cases.opening import case_id_of
 from store.clock import MINUTE, SetClock
 from store.errors import Gone
 from store.house import House, case_prefix
-from store.model import Case, CaseState, MailState, Strength
+from store.model import Case
 from store.records import access, cases, mails, work
 from store.records.schema import letters
+from store.states import CaseState, MailState, Strength
 from tests.clicks import (
     BACKUP,
     Site,

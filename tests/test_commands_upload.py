@@ -12,9 +12,10 @@ from inbound.talk.grammar import Said, read_reply
 from outbound.compose import compose
 from store.clock import DAY
 from store.house import House
-from store.model import CaseState, Letter, Strength
+from store.model import Letter
 from store.records import cases, outbox, uploads
 from store.records.schema import uploads as upload_rows
+from store.states import CaseState, Strength
 from store.tokens import MasterPurpose, fingerprint
 from store.uploads import LIFETIME, MOST_OPEN, Upload
 from tests.clicks import (

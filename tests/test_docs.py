@@ -12,8 +12,9 @@ from inbound.commands.shape import Command, Weight
 from inbound.commands.table import COMMANDS
 from inbound.talk.words import VERBS
 from scanpost.__main__ import SUBCOMMANDS
-from store.model import LONGEST_EXTENSION, Strength
+from store.model import LONGEST_EXTENSION
 from store.settings import PREFIX, Settings
+from store.states import Strength
 
 ROOT = Path(__file__).parent.parent
 WRITE = bool(os.environ.get("SCANPOST_WRITE_DOCS"))

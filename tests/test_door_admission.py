@@ -21,9 +21,10 @@ from inbound.scans.child import Children
 from store.clock import DAY
 from store.errors import MailRefused
 from store.house import House
-from store.model import LetterDraft, MailState
+from store.model import LetterDraft
 from store.records import labs, outbox
 from store.records.schema import audit, letters, mails
+from store.states import MailState
 from store.tokens import MasterPurpose
 from tests.dovecot import running_dovecot
 from tests.fakedns import FakeDns

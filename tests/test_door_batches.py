@@ -18,9 +18,9 @@ from inbound.door.batches import LARGEST, Batches
 from store.blobs import spool
 from store.blobs.spool import SpoolWriting
 from store.house import House
-from store.model import MailState
 from store.records import mails as mail_records
 from store.records.schema import mails
+from store.states import MailState
 from tests.fakes import ANNA
 from tests.test_door_smtp import MAIL, PATIENCE, Client, FakedTime, Listening, door_with
 

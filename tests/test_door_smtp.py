@@ -15,11 +15,11 @@ from inbound.door import turnstile
 from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
 from store.house import House
-from store.model import PersonKind
 from store.records import access
 from store.records.cases import NewCase, create
 from store.records.schema import audit, letters, mails
 from store.settings import Settings
+from store.states import PersonKind
 from tests.fakes import ANNA, DOMAIN
 from tests.test_door_sink import SMUGGLING
 

@@ -17,9 +17,10 @@ from store import ending
 from store.clock import DAY, HOUR, MINUTE, SetClock
 from store.errors import LetterRefused, RelayBusy
 from store.house import House
-from store.model import Letter, LetterDraft, LetterState, Suppression
+from store.model import Letter, LetterDraft
 from store.records import access, outbox, suppressions, work
 from store.records.schema import letters
+from store.states import LetterState, Suppression
 from tests.fakes import ANNA, BEN, DOMAIN, KIM, STRANGER, text_of
 from tests.test_talk_conversation import Thread, open_thread
 

@@ -7,9 +7,10 @@ import sqlalchemy as sa
 
 from store.clock import MINUTE, SetClock
 from store.house import House
-from store.model import CONFIRM_LIFETIME, Confirmation, ConfirmationKind, ConfirmationState
+from store.model import CONFIRM_LIFETIME, Confirmation
 from store.records import confirmations, work
 from store.records.schema import confirmations as rows
+from store.states import ConfirmationKind, ConfirmationState
 from store.tokens import MasterPurpose, derived_id
 from tests.fakes import ANNA
 from tests.test_store_records import make_case

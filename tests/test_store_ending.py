@@ -5,8 +5,8 @@ import pytest
 from store import ending
 from store.errors import Gone, NotFound, TryAgain
 from store.house import House, SealedObject, case_prefix, object_name, open_object
-from store.model import CaseState
 from store.records import cases
+from store.states import CaseState
 from tests.conftest import on_both_stores
 from tests.test_store_records import make_case
 

@@ -11,8 +11,9 @@ from store.clock import MINUTE, SetClock
 from store.engine import Engine, Standing, Step
 from store.errors import SettingsError, Stopping
 from store.house import House
-from store.model import LetterDraft, LetterState
+from store.model import LetterDraft
 from store.records import outbox, work
+from store.states import LetterState
 from store.sweep import Sweep
 from tests.fakes import ANNA, DOMAIN
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.measures import MOST_MARKS, NoMark, in_words, read_mark, read_marks
-from store.model import MarkKind
+from store.states import MarkKind
 
 ORIGIN = [0, 0, 0]
 HOSTILE = [

@@ -7,9 +7,10 @@ from sqlalchemy.exc import IntegrityError
 from store.clock import SetClock, day_in_words, in_words
 from store.errors import Gone, Refusal
 from store.house import House
-from store.model import CaseState, LetterDraft, PersonKind
+from store.model import LetterDraft
 from store.records import access, audit, cases, labs, outbox, work
 from store.records.schema import audit as audit_table
+from store.states import CaseState, PersonKind
 from store.tokens import Purpose, derive, fingerprint, has_shape, new_id, public_id
 from tests.fakes import ANNA, DOMAIN, KIM
 

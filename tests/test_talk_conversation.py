@@ -12,9 +12,10 @@ from inbound.door.receive import Receiver
 from inbound.flow import read_mail
 from inbound.scans.child import Children
 from store.house import House
-from store.model import Case, CaseState, Letter, Person
+from store.model import Case, Letter, Person
 from store.records import access, cases, outbox
 from store.records.schema import letters
+from store.states import CaseState
 from store.tokens import Purpose
 from tests.conftest import jaw_stl
 from tests.fakes import ANNA, DOMAIN, KIM, STRANGER, mail

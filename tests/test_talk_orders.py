@@ -11,9 +11,10 @@ from inbound.commands.verdict import SAYS
 from store.clock import DAY, HOUR, MINUTE, SetClock
 from store.errors import MailRefused
 from store.house import House
-from store.model import CaseState, ConfirmationKind, Letter, RemarkKind, Strength, Suppression
+from store.model import Letter
 from store.records import access, cases, codes, labs, remarks, schema, suppressions
 from store.records.schema import audit, confirmations, letters
+from store.states import CaseState, ConfirmationKind, RemarkKind, Strength, Suppression
 from tests.clicks import (
     BACKUP,
     SECRET,

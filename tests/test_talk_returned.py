@@ -19,9 +19,10 @@ from inbound.scans.child import Children
 from store.clock import DAY, HOUR, SetClock
 from store.errors import MailRefused
 from store.house import House
-from store.model import CaseState, Person, Suppression
+from store.model import Person
 from store.records import access, cases, outbox, suppressions
 from store.records.schema import audit, letters
+from store.states import CaseState, Suppression
 from tests.fakes import ANNA, DOMAIN, KIM, mail, text_of
 from tests.test_outbound_gate import Post, share_to_kim
 from tests.test_talk_conversation import Thread, deliver, open_thread

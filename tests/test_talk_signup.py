@@ -12,9 +12,10 @@ from store import consent
 from store.clock import DAY, HOUR, SetClock
 from store.errors import MailRefused
 from store.house import House
-from store.model import Letter, MailState, Strength
+from store.model import Letter
 from store.records import labs, mails
 from store.records.schema import cases, members
+from store.states import MailState, Strength
 from tests.clicks import (
     OUTSIDE,
     Site,

@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from inbound.talk.speakers import speaker_of
 from outbound.gate import Passage, decide
 from store.house import House
-from store.model import LetterState, RemarkKind
 from store.records import access, labs, mails, outbox, remarks
 from store.records.schema import audit
+from store.states import LetterState, RemarkKind
 from tests.clicks import deliver, letters_of, new_letters, open_thread, said
 from tests.fakes import ANNA, BEN, KIM, STRANGER, mail
 

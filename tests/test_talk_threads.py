@@ -18,10 +18,10 @@ from store import ending
 from store.clock import DAY, HOUR, SetClock
 from store.errors import MailRefused
 from store.house import House
-from store.model import LetterState, MailState, Suppression
 from store.records import access, remarks, suppressions
 from store.records.schema import cases, letters, mails
 from store.settings import Settings
+from store.states import LetterState, MailState, Suppression
 from store.tokens import Purpose
 from tests.conftest import Running, add_members, jaw_stl
 from tests.fakedns import FakeDns

@@ -15,8 +15,8 @@ from inbound.talk.to_operator import LONGEST
 from store.clock import DAY, HOUR, SetClock
 from store.errors import MailRefused
 from store.house import House
-from store.model import LetterState
 from store.records.schema import mails
+from store.states import LetterState
 from tests.conftest import jaw_stl
 from tests.fakes import ANNA, DOMAIN, KIM, html_of, mail, text_of
 from tests.test_outbound_gate import Post

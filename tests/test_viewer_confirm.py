@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from store.clock import MINUTE, SetClock
 from store.house import House
-from store.model import CaseState, ConfirmationState, Letter, Strength
+from store.model import Letter
 from store.records import access, codes
 from store.records.schema import metadata
+from store.states import CaseState, ConfirmationState, Strength
 from tests.clicks import (
     BACKUP,
     Site,

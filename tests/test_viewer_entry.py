@@ -16,9 +16,10 @@ from outbound.gate import Passage, decide
 from store import passwords
 from store.clock import DAY, HOUR, MINUTE, SetClock
 from store.house import House
-from store.model import AccessMode, Letter, LetterState, Person, Proof, Suppression
+from store.model import Letter, Person
 from store.records import access, cases, knocks, suppressions
 from store.records.schema import metadata
+from store.states import AccessMode, LetterState, Proof, Suppression
 from store.tokens import Purpose
 from tests.clicks import Site, Thread, letters_of, open_site, open_thread, trail
 from tests.fakes import ANNA, KIM

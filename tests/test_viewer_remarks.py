@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from store.clock import HOUR, SECOND
-from store.model import RemarkKind
 from store.records import audit, cases, remarks
+from store.states import RemarkKind
 from tests.conftest import Running
 from tests.fakes import ANNA, KIM, link_of, text_of
 from tests.test_viewer_web import enter, settle, share, web

@@ -19,8 +19,8 @@ from store import ending
 from store.clock import DAY, MINUTE
 from store.engine import Engine, Standing
 from store.house import House
-from store.model import MailState, Strength
 from store.records import cases, labs, mails, work
+from store.states import MailState, Strength
 from store.sweep import TRIES, Sweep
 from store.uploads import (
     LARGEST_PIECE,

@@ -18,9 +18,9 @@ from yarl import URL
 from store.blobs.sealed import CHUNK
 from store.clock import DAY, HOUR, SECOND
 from store.house import SealedObject, object_name
-from store.model import LetterState
 from store.records import access, cases
 from store.records.schema import metadata
+from store.states import LetterState
 from tests.conftest import Running, jaw_stl
 from tests.fakes import KIM, PATIENCE, link_of, mail, reply, text_of
 from viewer.files import content_disposition

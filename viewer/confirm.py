@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import consent
 from store.errors import Gone, NotFound
 from store.house import House
-from store.model import Confirmation, ConfirmationKind, Member
+from store.model import Confirmation, Member
 from store.records import codes, confirmations, labs
+from store.states import ConfirmationKind
 from store.tokens import MasterPurpose
 from viewer.forms import Form, on_one_line, require_own_form, typed
 from viewer.languages import msgid, say

@@ -4,8 +4,9 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import Gone
-from store.model import SESSION_LIFETIME, AccessMode, Proof, Session
+from store.model import SESSION_LIFETIME, Session
 from store.records import access, audit
+from store.states import AccessMode, Proof
 from store.tokens import Purpose, derive_for_page, fingerprint, has_shape, new_id
 from viewer.forms import Form
 from viewer.visit import HOUSE, Visit, cookie_name

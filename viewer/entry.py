@@ -8,8 +8,8 @@ the mailbox is its person's (viewer/knocking.py), or scan a picture from a devic
 
 from aiohttp import web
 
-from store.model import AccessMode
 from store.records import access, audit, labs
+from store.states import AccessMode
 from store.tokens import new_id
 from viewer.devices import admit, go_on, let_in_as_first, one_tap
 from viewer.forms import Form, own_form

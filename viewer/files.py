@@ -13,8 +13,9 @@ from aiohttp import web
 from store.blobs.sealed import CHUNK, SealedReader
 from store.errors import Gone, NotFound
 from store.house import MAPS, object_name, open_object, remark_object, scan_object
-from store.model import Scan, ScanState, Version
+from store.model import Scan, Version
 from store.records import access, audit, cases, remarks
+from store.states import ScanState
 from store.tokens import Purpose
 from viewer.page import download_name
 from viewer.remarks import may_read

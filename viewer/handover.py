@@ -7,8 +7,9 @@ import segno
 from aiohttp import web
 from markupsafe import Markup
 
-from store.model import KnockKind, Session
+from store.model import Session
 from store.records import access, knocks
+from store.states import KnockKind
 from viewer.devices import admit, go_on, one_tap
 from viewer.forms import Form, own_form
 from viewer.templates import page
@@ -32,7 +33,7 @@ async def show_picture(request: web.Request) -> web.Response:
         secret = await knocks.offer(connection, person.id, visit.session.id, now) if may else ""
     if not may:
         if as_json:
-            return _no_store(web.json_response({"problem": _TOO_MANY}, status=429))
+            return _no_store(web.json_response({"sentence": _TOO_MANY}, status=429))
         return page("ended", 429, heading="Enough for now", sentence=_TOO_MANY)
     link = f"{house.settings.base_url}/r/{visit.token}?from={secret}"
     picture = _picture(link)

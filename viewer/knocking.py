@@ -10,9 +10,10 @@ import re
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Knock, KnockKind, LetterDraft, Proof, Session
+from store.model import Knock, LetterDraft, Session
 from store.records import audit, knocks, labs, outbox
 from store.records.labs import canonical
+from store.states import KnockKind, Proof
 from store.tokens import derive_for_page, has_shape, new_id
 from viewer.devices import ONCE, admit, let_in, one_tap
 from viewer.forms import Form, own_form

@@ -6,8 +6,9 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import SIDES, Case, Mark, PersonKind, Reason, Scan, ScanState, Version
+from store.model import SIDES, Case, Mark, Scan, Version
 from store.records import access, audit, cases, labs, marks, outbox, owners, remarks
+from store.states import PersonKind, Reason, ScanState
 from viewer.languages import moment, say
 from viewer.remarks import remarks_for
 from viewer.templates import json_for_script, page, words_json
@@ -75,7 +76,6 @@ async def _case_values(connection: AsyncConnection, visit: Visit) -> dict[str, A
         "title": case.name,
         "version": newest.number,
         "versions": versions,
-        "note": case.note,
         "expires": moment(case.expires_at),
         "sender": {"name": owner.name, "company": owner.company},
         "kind": person.kind,
@@ -105,6 +105,7 @@ def _version_values(visit: Visit, version: Version, scans: list[Scan]) -> dict[s
     return {
         "number": version.number,
         "shared": moment(version.shared_at or 0),
+        "note": version.note or (visit.holder.case.note if version.number == 1 else ""),
         "poster": f"{base}/poster.webp{mark}" if version.picture else "",
         "views": views,
         "frame": version.frame or UPRIGHT,
@@ -129,6 +130,7 @@ def _scan_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
         "components": report.get("components", 1),
         "colours": report.get("colours", False),
         "unit": scan.unit or report.get("unit") or "",
+        "changed_mm": (scan.change or {}).get("largest_mm") or 0,
         "preview": f"{place}/preview.glb{mark}",
         "preview_bytes": scan.preview_size,
         "medium": f"{place}/{'medium' if scan.medium_size else 'full'}.glb{mark}",

@@ -14,9 +14,10 @@ from store.clock import HOUR
 from store.errors import ScanpostError
 from store.house import House, SealedObject, remark_object
 from store.measures import NoMark, read_mark, read_marks
-from store.model import PersonKind, Reason, Remark, RemarkKind, Version
+from store.model import Remark, Version
 from store.records import access, audit, cases, marks, remarks, verdicts
 from store.records.verdicts import Verdict
+from store.states import PersonKind, Reason, RemarkKind
 from store.tokens import derived_id, has_shape
 from viewer.forms import KEY, require_own_form
 from viewer.languages import moment, say, say_error

@@ -7,9 +7,10 @@ from aiohttp import web
 from store import tokens
 from store.errors import Gone, NotFound
 from store.house import House
-from store.model import PersonKind, Session
+from store.model import Session
 from store.records import access, labs
 from store.records.access import Holder
+from store.states import PersonKind
 from store.tokens import Purpose
 
 HOUSE = web.AppKey("house", House)

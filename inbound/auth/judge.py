@@ -34,7 +34,7 @@ from inbound.auth.spf import SpfResult, check_spf
 from inbound.auth.structure import check_structure
 from inbound.auth.verdict import Trust, Verdict
 from store.clock import DAY, MINUTE, SECOND
-from store.model import Strength
+from store.states import Strength
 
 QUESTIONS = 160  # of the DNS for one mail; RFC 7208 4.6.4 alone permits 123
 PATIENCE = 25.0  # seconds for all of them; RFC 5321 4.5.3.2.6 gives us ten minutes

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from store.model import Strength
+from store.states import Strength
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from inbound.cases.opening import case_id_of
 from inbound.cases.outcome import Outcome
 from inbound.cases.units import ask_for_unit, doubtful
 from store.house import House
-from store.model import LIFETIME, REMINDER_BEFORE_END, Case, CaseState, MailState, ScanState
+from store.model import LIFETIME, REMINDER_BEFORE_END, Case
 from store.records import access, audit, cases, mails, outbox, work
+from store.states import CaseState, MailState, ScanState
 
 
 async def announce(house: House, mail_id: str) -> Outcome:

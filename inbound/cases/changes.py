@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from inbound.scans.contacts import CHANGED
-from store.model import Scan, ScanState
+from store.model import Scan
+from store.states import ScanState
 
 UNIT_NAMES = {"mm": "millimetres", "cm": "centimetres", "inch": "inches", "m": "metres"}
 _NEW_MM2 = 0.05  # less than this of a surface without a counterpart is the edge of a triangle

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import in_words
 from store.house import House
-from store.model import CONFIRM_LIFETIME, ConfirmationKind, LetterDraft
+from store.model import CONFIRM_LIFETIME, LetterDraft
 from store.records import confirmations, outbox
 from store.records.owners import reply_subject
+from store.states import ConfirmationKind
 from store.tokens import MasterPurpose
 
 

@@ -7,8 +7,9 @@ from store import ending
 from store.clock import in_words
 from store.engine import Step
 from store.house import House
-from store.model import Case, CaseState
+from store.model import Case
 from store.records import cases, mails, outbox, remarks, versions, work
+from store.states import CaseState
 
 
 async def case_flow(house: House, step: Step, case_id: str) -> None:

@@ -7,18 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from inbound.cases.changes import changes_in_words, gone, taken_as_before
 from inbound.cases.gate import burned_in, findings, meetings_in_words
 from store.clock import in_words
-from store.model import (
-    AccessMode,
-    Case,
-    CaseState,
-    Person,
-    Remark,
-    RemarkKind,
-    Scan,
-    ScanState,
-    Version,
-)
+from store.model import Case, Person, Remark, Scan, Version
 from store.records import access, cases, remarks, suppressions, versions
+from store.states import AccessMode, CaseState, RemarkKind, ScanState
 
 _WAYS = {
     AccessMode.LINK: "Links open with a click for whoever has them.",

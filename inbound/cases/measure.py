@@ -12,8 +12,9 @@ from inbound.scans.child import Children
 from inbound.scans.relate import MEETING
 from store.errors import ChildLost, ScanRefused
 from store.house import House, object_name
-from store.model import SIDES, Scan, ScanState, Version
+from store.model import SIDES, Scan, Version
 from store.records import cases
+from store.states import ScanState
 
 MOST_DRAWN = 12  # scans in the letter's picture
 PICTURES = ("picture", "poster", *(f"view-{side}" for side in SIDES))

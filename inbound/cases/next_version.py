@@ -16,20 +16,10 @@ from inbound.cases.outcome import Outcome
 from inbound.cases.remarks import who_may_read
 from inbound.cases.units import doubts_in_words
 from store.house import House, version_prefix
-from store.model import (
-    LIFETIME,
-    REMINDER_BEFORE_END,
-    Case,
-    CaseState,
-    LetterDraft,
-    Mail,
-    MailState,
-    Scan,
-    ScanState,
-    Version,
-)
+from store.model import LIFETIME, REMINDER_BEFORE_END, Case, LetterDraft, Mail, Scan, Version
 from store.records import access, audit, cases, labs, mails, outbox, versions
 from store.records.owners import reply_subject, to_owner
+from store.states import CaseState, MailState, ScanState
 
 
 async def carry_scans(house: House, mail_id: str) -> None:

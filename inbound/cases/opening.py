@@ -7,17 +7,9 @@ from inbound.cases.subject import Reviewer, Subject
 from inbound.mail.skeleton import Contents
 from inbound.mail.text import note_of
 from store.house import House
-from store.model import (
-    LIFETIME,
-    QUESTION_LIFETIME,
-    Case,
-    CaseState,
-    Mail,
-    MailState,
-    Member,
-    PersonKind,
-)
+from store.model import LIFETIME, QUESTION_LIFETIME, Case, Mail, Member
 from store.records import access, audit, cases, mails, outbox
+from store.states import CaseState, MailState, PersonKind
 from store.tokens import derived_id
 
 

@@ -20,8 +20,9 @@ from inbound.scans.roles import Role, role_from_name
 from inbound.scans.sniff import Format
 from store.errors import ChildLost, ScanRefused
 from store.house import House
-from store.model import Scan, ScanState
+from store.model import Scan
 from store.records import cases
+from store.states import ScanState
 from store.sweep import TRIES
 
 # Files that a surface may be made of; bytes of a material.

@@ -18,9 +18,10 @@ from store.engine import Step
 from store.errors import ChildLost, NotFound, ScanRefused
 from store.house import House, remark_object
 from store.measures import in_words
-from store.model import Case, LetterDraft, Person, PersonKind, Reason, Remark, RemarkKind
+from store.model import Case, LetterDraft, Person, Remark
 from store.records import access, audit, cases, labs, outbox, remarks, suppressions
 from store.records.verdicts import Verdict
+from store.states import PersonKind, Reason, RemarkKind
 from store.tokens import derived_id
 
 

@@ -17,8 +17,8 @@ from inbound.scans.child import Children
 from inbound.scans.sniff import Format, sniff
 from store.errors import ChildLost, Refusal
 from store.house import House, object_name
-from store.model import ScanState
 from store.records import cases, mails
+from store.states import ScanState
 from store.sweep import TRIES
 
 _NOT_SHARED = "It was left out. Scans are STL, PLY, OBJ, 3MF, GLB or OFF, or a ZIP of these."

@@ -15,16 +15,9 @@ from inbound.mail.quotes import fold
 from inbound.scans.check import likely_unit
 from inbound.scans.roles import Role
 from store.house import House
-from store.model import (
-    LIFETIME,
-    QUESTION_LIFETIME,
-    Case,
-    CaseState,
-    MailState,
-    Scan,
-    ScanState,
-)
+from store.model import LIFETIME, QUESTION_LIFETIME, Case, Scan
 from store.records import audit, cases, mails, outbox, versions
+from store.states import CaseState, MailState, ScanState
 
 _JAWS = frozenset({Role.UPPER, Role.LOWER, Role.SITU, Role.ANTAGONIST, Role.MODEL})
 _MAY_BE_SMALL = frozenset({"cm"})  # what a single crown, named like nothing, may look like

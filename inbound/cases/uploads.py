@@ -15,9 +15,10 @@ from inbound.mail.written import File, Written, write
 from store.engine import Step
 from store.errors import Gone
 from store.house import House, open_object, piece_name, upload_prefix
-from store.model import UPLOADED, LetterDraft, Member, Strength
+from store.model import UPLOADED, LetterDraft, Member
 from store.records import access, audit, cases, labs, mails, outbox, uploads, work
 from store.records.mails import Arrival
+from store.states import Strength
 from store.tokens import Purpose, derived_id
 from store.uploads import Upload, UploadFile, UploadState
 

@@ -2,8 +2,8 @@
 
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
-from store.model import AccessMode
 from store.records import cases
+from store.states import AccessMode
 
 _SAYS = {
     AccessMode.LINK: "Whoever has a link to {} gets in with a click, on any device.",

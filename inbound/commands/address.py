@@ -4,8 +4,8 @@ from inbound.cases.clicks import Click, ask_for_click
 from inbound.commands.add import is_usable
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
-from store.model import ConfirmationKind
 from store.records import audit, labs
+from store.states import ConfirmationKind
 from store.tokens import derived_id
 
 

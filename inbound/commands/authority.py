@@ -14,7 +14,7 @@ mail that is not signed is not even looked at, so that nobody can lock a member 
 from enum import StrEnum
 
 from inbound.commands.shape import Weight
-from store.model import Strength
+from store.states import Strength
 
 
 class Way(StrEnum):

@@ -3,7 +3,7 @@
 from inbound.commands import verdict
 from inbound.commands.shape import Command, Desk, Order, Role, Transcript, Weight
 from store.errors import CommandRefused
-from store.model import RemarkKind
+from store.states import RemarkKind
 
 
 async def run(desk: Desk, order: Order) -> Transcript:

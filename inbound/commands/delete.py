@@ -3,8 +3,9 @@
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store import ending
 from store.errors import CommandRefused
-from store.model import Case, CaseState
+from store.model import Case
 from store.records import access, versions
+from store.states import CaseState
 
 
 async def run(desk: Desk, _order: Order) -> Transcript:

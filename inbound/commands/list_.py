@@ -3,8 +3,9 @@
 from inbound.cases.facts import newest_verdicts
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.clock import day_in_words
-from store.model import Case, CaseState, RemarkKind
+from store.model import Case
 from store.records import access, cases, remarks
+from store.states import CaseState, RemarkKind
 
 
 async def run(desk: Desk, _order: Order) -> Transcript:

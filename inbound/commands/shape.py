@@ -8,15 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import CommandRefused
 from store.house import House
-from store.model import (
-    Case,
-    CaseState,
-    ConfirmationKind,
-    Lab,
-    Member,
-    Person,
-    Strength,
-)
+from store.model import Case, Lab, Member, Person
+from store.states import CaseState, ConfirmationKind, Strength
 
 
 class Weight(StrEnum):

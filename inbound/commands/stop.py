@@ -2,8 +2,8 @@
 
 from inbound.cases.letters import notice_letter
 from inbound.commands.shape import Command, Desk, Order, Role, Transcript, Weight
-from store.model import Suppression
 from store.records import audit, outbox, suppressions
+from store.states import Suppression
 
 
 async def run(desk: Desk, _order: Order) -> Transcript:

@@ -2,8 +2,8 @@
 
 from inbound.commands.shape import Command, Desk, Order, Transcript, Weight
 from store.errors import CommandRefused
-from store.model import ConfirmationKind
 from store.records import audit, codes
+from store.states import ConfirmationKind
 
 
 async def run(desk: Desk, order: Order) -> Transcript:

@@ -4,9 +4,10 @@ from inbound.cases.letters import verdict_letter
 from inbound.commands.shape import Desk, Order, Transcript
 from store.clock import in_words
 from store.errors import CommandRefused
-from store.model import RemarkKind, Version
+from store.model import Version
 from store.records import cases, outbox, remarks, verdicts
 from store.records.verdicts import Verdict
+from store.states import RemarkKind
 from store.tokens import derived_id
 
 _LONGEST = 4_000  # characters of words that are said back

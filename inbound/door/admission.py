@@ -22,8 +22,9 @@ from store.addresses import Desk
 from store.clock import HOUR, SECOND
 from store.errors import MailRefused
 from store.house import House
-from store.model import Member, Strength
+from store.model import Member
 from store.records import access, audit, labs, mails, outbox
+from store.states import Strength
 from store.tokens import Purpose
 
 MACHINE_MAIL = 2 * 1024 * 1024  # bytes of a mail that nobody proves

@@ -24,9 +24,10 @@ from inbound.door.sink import MailSink
 from store.blobs.spool import SpoolWriting
 from store.errors import MailRefused
 from store.house import House
-from store.model import MailState, Member
+from store.model import Member
 from store.records import labs, mails
 from store.settings import Settings
+from store.states import MailState
 from store.threads import Threads
 from store.tokens import new_id
 

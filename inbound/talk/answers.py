@@ -9,8 +9,9 @@ from typing import Any
 from inbound.cases.facts import case_facts
 from inbound.cases.letters import reply_letter
 from inbound.talk.talk import Talk
-from store.model import Case, MailState
+from store.model import Case
 from store.records import access, audit, cases, mails, outbox
+from store.states import MailState
 
 
 async def answer(

@@ -14,18 +14,10 @@ from inbound.talk.speakers import speaker_of
 from store.engine import Step
 from store.errors import CommandRefused, Refusal
 from store.house import House
-from store.model import (
-    Case,
-    Confirmation,
-    ConfirmationKind,
-    ConfirmationState,
-    LetterDraft,
-    MailState,
-    Member,
-    Strength,
-)
+from store.model import Case, Confirmation, LetterDraft, Member
 from store.records import access, audit, cases, codes, confirmations, labs, mails, outbox
 from store.records.owners import reply_subject
+from store.states import ConfirmationKind, ConfirmationState, MailState, Strength
 
 
 async def confirmation_flow(house: House, step: Step, confirmation_id: str) -> None:

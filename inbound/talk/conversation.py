@@ -22,8 +22,9 @@ from inbound.talk.reading import reading_of
 from inbound.talk.talk import Talk
 from store.clock import DAY
 from store.errors import CommandRefused
-from store.model import LIVE_CASES, Case, CaseState, MailState
+from store.model import LIVE_CASES, Case
 from store.records import access, cases, labs, mails, outbox
+from store.states import CaseState, MailState
 
 # Of verbs that more may stand behind. Never the bare verb: “REVOKE kim” meant one person, not all.
 _EXAMPLES = {

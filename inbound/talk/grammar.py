@@ -14,6 +14,7 @@ from inbound.mail.quotes import DECORATION, is_blank, own_lines, plain, typed_li
 from inbound.mail.text import tidy
 from inbound.talk.heads import LONGEST, LONGEST_SHOWN, Head, head_of
 from inbound.talk.passphrase import HIDDEN, VERB, may_be_none, password_order
+from inbound.talk.typed_codes import SIX, UNUSABLE_CODE, code_below, reads_as_code, usable
 from inbound.talk.words import (
     chinese_in,
     choice_of,
@@ -24,7 +25,6 @@ from inbound.talk.words import (
     meant_in,
 )
 
-UNUSABLE_CODE = "unusable"  # no code has this shape: it was one that cannot be read
 _ALONE = {"LIST", "HELP", "STOP"}  # "List of changes below" is a comment
 _WITH_TEXT = {"APPROVE", "CHANGES", "COMMENT"}
 _WITH_ADDRESSES = {"ADD", "RESEND", "REVOKE", "ADDRESS"}
@@ -37,8 +37,6 @@ _DAYS = re.compile(r"([+-]?\d{1,9})\s*(?:d|days?|tage?n?|días?|dias?|天|日)?"
 _DAY_WORDS = {"d", "day", "days", "tag", "tage", "tagen", "día", "días", "dia", "dias", "天", "日"}
 _MARKS = re.compile(r"#?[\w][\w./#-]*\d[\w./-]*|#\w+|\d+")
 _PUBLIC_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{6,10}")
-_SIX = re.compile(r"[0-9]{6}")
-_BACKUP = re.compile(r"[a-z2-7]{10}")
 _BETWEEN = re.compile(r"\s*(?:[-–—:：]\s+)?")
 
 
@@ -147,7 +145,7 @@ def _order_of(head: Head, below: list[str]) -> Order | None:
         words, below = plain(" ".join([rest, *more])).split(), below[len(more) :]
     order = _with_arguments(head.verb, words)
     order.cases.extend(head.cases)
-    return replace(order, code=code or _code_below(below)[1])
+    return replace(order, code=code or code_below(below)[1])
 
 
 def _is_command(line: str) -> bool:
@@ -220,7 +218,7 @@ def _takes_back(head: Head, text: str, paragraph: str) -> bool:
 
 def _with_text(head: Head, below: list[str]) -> Order:
     first = _BETWEEN.sub("", head.rest, count=1)
-    place, code = _code_below(below)
+    place, code = code_below(below)
     # "Code of the crown: A2" belongs to the text.
     if code == UNUSABLE_CODE:
         place, code = -1, ""
@@ -313,45 +311,18 @@ def _split_code(head: Head) -> tuple[str, str]:
     if head.verb == "ACCESS":  # one of whose words is CODE
         return head.rest, ""
     if head.verb == "CODE":
-        return ("", _usable(words)) if _reads_as_code(words) else (head.rest, "")
+        return ("", usable(words)) if reads_as_code(words) else (head.rest, "")
     for index, word in enumerate(words):
         inner = head_of(word)
         if inner and inner.verb == "CODE":
             after = [*inner.rest.split(), *words[index + 1 :]]
-            return " ".join(words[:index]), _usable(after)
+            return " ".join(words[:index]), usable(after)
     *before, last = words or [""]
     # Six digits alone are one only behind the name of the case: else they may be that name.
     named = head.verb == "2FA" or bool(_with_arguments(head.verb, before).cases)
-    if head.verb in _NEEDS_CODE and named and _SIX.fullmatch(last.strip(DECORATION)):
+    if head.verb in _NEEDS_CODE and named and SIX.fullmatch(last.strip(DECORATION)):
         return " ".join(before), last.strip(DECORATION)
     return head.rest, ""
-
-
-def _code_below(below: list[str]) -> tuple[int, str]:
-    """The line after the command if it is "CODE 123456": its place, or -1, and the code."""
-    for place, line in enumerate(below):
-        if is_blank(line):
-            continue
-        head = head_of(visible(line))
-        words = head.rest.split() if head else []
-        if head and head.verb == "CODE" and len(words) < 3:
-            return place, _usable(words)
-        break
-    return -1, ""
-
-
-def _usable(words: list[str]) -> str:
-    # Words are as they were typed: digits of other scripts are none. Apps show "123 456".
-    typed = "".join(word.strip(DECORATION) for word in words[:3])
-    joined = typed.replace("-", "").lower() if typed.isascii() else ""
-    if _SIX.fullmatch(joined):
-        return joined
-    told = "-" in typed or any(map(str.isdigit, typed))  # from an ordinary word of ten letters
-    return f"{joined[:5]}-{joined[5:]}" if told and _BACKUP.fullmatch(joined) else UNUSABLE_CODE
-
-
-def _reads_as_code(words: list[str]) -> bool:
-    return 0 < len(words) < 4 and all("-" in word or any(map(str.isdigit, word)) for word in words)
 
 
 def _without_code(line: str, order: Order | None) -> str:
@@ -365,7 +336,7 @@ def _without_code(line: str, order: Order | None) -> str:
             words = words[:index]
             break
     bare = order and order.verb in _NEEDS_CODE and words[-1].strip(DECORATION) not in order.cases
-    if len(words) > 1 and bare and _SIX.fullmatch(words[-1].strip(DECORATION)):
+    if len(words) > 1 and bare and SIX.fullmatch(words[-1].strip(DECORATION)):
         words.pop()
     return plain(" ".join(words))[:LONGEST_SHOWN]
 

@@ -9,8 +9,9 @@ from inbound.talk.offering import links_seen, offer_page
 from inbound.talk.orders import command_rows
 from inbound.talk.talk import Talk
 from store.clock import DAY
-from store.model import Case, CaseState
+from store.model import Case
 from store.records import labs
+from store.states import CaseState
 
 _ASKED = {
     CaseState.WAITING: "They wait for a reviewer: reply with the address on the first line.",

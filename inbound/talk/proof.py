@@ -7,12 +7,13 @@ from typing import Any
 from inbound.cases.clicks import Click, ask_for_click
 from inbound.commands.shape import Command, Desk, Order, Speaker, Weight
 from inbound.talk.answers import end
-from inbound.talk.grammar import UNUSABLE_CODE
 from inbound.talk.talk import Talk
+from inbound.talk.typed_codes import UNUSABLE_CODE
 from store.clock import HOUR
 from store.errors import CommandRefused
-from store.model import Case, ConfirmationKind, Member
+from store.model import Case, Member
 from store.records import audit, codes
+from store.states import ConfirmationKind
 from store.tokens import derived_id
 
 _LONGEST_HEADING = 60

@@ -20,18 +20,10 @@ from inbound.talk.classify import Kind
 from inbound.talk.reports import Bounce, Complaint, Fate, read_bounce, read_complaint
 from store.clock import in_words
 from store.house import House
-from store.model import (
-    BOUNCE_LIFETIME,
-    Case,
-    Letter,
-    Mail,
-    MailState,
-    Person,
-    PersonKind,
-    Suppression,
-)
+from store.model import BOUNCE_LIFETIME, Case, Letter, Mail, Person
 from store.records import access, audit, cases, mails, outbox, suppressions
 from store.records.owners import undelivered_letter
+from store.states import MailState, PersonKind, Suppression
 
 log = structlog.get_logger()
 _NO_COMPLAINTS = frozenset({"not-spam", "auth-failure"})

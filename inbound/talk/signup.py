@@ -14,8 +14,9 @@ from inbound.cases.letters import reply_letter
 from inbound.mail.skeleton import Contents
 from store.clock import DAY
 from store.house import House
-from store.model import SIGNUP_LIFETIME, Confirmation, ConfirmationKind, Mail, MailState
+from store.model import SIGNUP_LIFETIME, Confirmation, Mail
 from store.records import audit, labs, mails, outbox
+from store.states import ConfirmationKind, MailState
 from store.tokens import derived_id
 
 

@@ -8,8 +8,9 @@ from inbound.mail.skeleton import Contents
 from inbound.talk.away import one_line
 from inbound.talk.classify import Kind
 from store.house import House
-from store.model import LetterDraft, Mail, MailState
+from store.model import LetterDraft, Mail
 from store.records import mails, outbox
+from store.states import MailState
 
 LONGEST, _LINE = 8_000, 200  # characters
 _PASSED_ON = frozenset({Kind.HUMAN, Kind.COMPLAINT, Kind.LIST})

@@ -10,17 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import (
-    LIVE_CASES,
-    Case,
-    Person,
-    PersonKind,
-    Proof,
-    Session,
-)
+from store.model import LIVE_CASES, Case, Person, Session
 from store.records import cases as case_records
 from store.records import knocks
 from store.records.schema import cases, people, sessions, tokens
+from store.states import PersonKind, Proof
 from store.tokens import Purpose, derive, derived_id, fingerprint, has_shape
 
 

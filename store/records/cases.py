@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.errors import Gone
-from store.model import LIVE_CASES, AccessMode, Case, CaseState, Scan, ScanState, Version
+from store.model import LIVE_CASES, Case, Scan, Version
 from store.records.schema import case_keys, cases, people, scans, versions
+from store.states import AccessMode, CaseState, ScanState
 from store.tokens import derived_id, public_id
 
 

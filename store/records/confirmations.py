@@ -9,8 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Confirmation, ConfirmationKind, ConfirmationState
+from store.model import Confirmation
 from store.records.schema import confirmations
+from store.states import ConfirmationKind, ConfirmationState
 from store.tokens import fingerprint, has_shape
 
 

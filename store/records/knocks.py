@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.clock import DAY, HOUR, MINUTE
-from store.model import Knock, KnockKind
+from store.model import Knock
 from store.records.schema import knocks
+from store.states import KnockKind
 from store.tokens import fingerprint, has_shape, new_id
 
 LIFETIME = 10 * MINUTE

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Mail, MailState, Strength
+from store.model import Mail
 from store.records.schema import mails
+from store.states import MailState, Strength
 
 _Sameness = tuple[str, str, str, tuple[str, ...]]
 

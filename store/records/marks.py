@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.measures import MOST_MARKS
-from store.model import Mark, MarkKind
+from store.model import Mark
 from store.records.schema import marks
+from store.states import MarkKind
 from store.tokens import new_id
 
 

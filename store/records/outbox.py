@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import UNASKED_LETTERS, Letter, LetterDraft, LetterState
+from store.model import UNASKED_LETTERS, Letter, LetterDraft
 from store.records.schema import letters
+from store.states import LetterState
 from store.tokens import derived_id, fingerprint, has_shape, new_id
 
 

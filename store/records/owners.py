@@ -4,8 +4,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import LONGEST_SUBJECT, Case, Letter, LetterDraft, Person, Suppression
+from store.model import LONGEST_SUBJECT, Case, Letter, LetterDraft, Person
 from store.records import access, cases, labs
+from store.states import Suppression
 from store.statuses import Fate
 
 _LONGEST_REASON = 300

@@ -6,9 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Remark, RemarkKind
+from store.model import Remark
 from store.records.schema import marks as marks_table
 from store.records.schema import people, remarks
+from store.states import RemarkKind
 
 # Two within a millisecond stay in the order in which they were written.
 _WRITTEN: sa.ColumnElement[int] = sa.literal_column("remarks.rowid")

@@ -133,7 +133,6 @@ cases = sa.Table(
     _time("ended_at", null=True),
     _text("subject"),
     sa.Column("thread", Json, nullable=False),
-    # Who gets in: the way, a password's hash, whether scans may be taken home, whether views are told.
     sa.Column("access", sa.Text, nullable=False, default="bound"),
     _text("password"),
     _flag("downloads", default=True),
@@ -195,7 +194,6 @@ scans = sa.Table(
     # Where its objects lie, if an earlier version brought it: that version's id and its number there.
     _text("home_version"),
     _count("home_number"),
-    # How it differs from its predecessor, and the map of that.
     sa.Column("change", Json, nullable=True),
     _count("change_size"),
     sa.UniqueConstraint("version_id", "number"),

@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Suppression
 from store.records.labs import canonical
 from store.records.schema import suppressions
+from store.states import Suppression
 
 
 async def suppress(

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import Case, Person, RemarkKind, ScanState, Version
+from store.model import Case, Person, Version
 from store.records import audit, cases, remarks
+from store.states import RemarkKind, ScanState
 
 SAYS = {RemarkKind.APPROVED: "approved", RemarkKind.CHANGES: "asked for changes to"}
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.model import ConfirmationState, LetterState, MailState
 from store.records.schema import cases, confirmations, letters, mails, remarks, uploads
+from store.states import ConfirmationState, LetterState, MailState
 
 TABLES = {
     "mail": mails,

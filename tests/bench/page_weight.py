@@ -76,7 +76,7 @@ async def _measure() -> list[dict[str, Any]]:
         "pre-op.ply": jaws.ply_bytes(jaws.make_jaw(1_000_000, "lower", seed=2)),
     }
     async with a_browser() as browser, reviewed(browser, files) as case:
-        shown = [scan["triangles"] for scan in case.values["scans"]]
+        shown = [scan["triangles"] for scan in case.values["versions"][-1]["scans"]]
         assert len(shown) == 3, case.values
         found = await rows.in_turns({"ours": lambda: _opened(case)})
     ours = found["ours"]

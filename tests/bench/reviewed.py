@@ -42,7 +42,9 @@ class Reviewed:
         headers = {"Cookie": self.cookie, "Accept-Encoding": "br"}
         async with (
             aiohttp.ClientSession(auto_decompress=False) as client,
-            client.get(self.direct(self.values["scans"][0][detail]), headers=headers) as answer,
+            client.get(
+                self.direct(self.values["versions"][-1]["scans"][0][detail]), headers=headers
+            ) as answer,
         ):
             assert answer.status == 200
             assert answer.headers["Content-Encoding"] == "br"

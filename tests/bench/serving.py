@@ -45,7 +45,7 @@ async def _case() -> AsyncIterator[Reviewed]:
 
 async def _throughput() -> list[dict[str, Any]]:
     async with _case() as case, _plain(await case.mesh()) as plain:
-        path = case.values["scans"][0]["full"]
+        path = case.values["versions"][-1]["scans"][0]["full"]
         port = case.service.web_port
         sides = {
             "ours": partial(_read, "throughput", port, path, case.cookie, AT_ONCE, SECONDS),
@@ -58,7 +58,7 @@ async def _throughput() -> list[dict[str, Any]]:
 
 async def _readers() -> list[dict[str, Any]]:
     async with _case() as case:
-        path = case.values["scans"][0]["full"]
+        path = case.values["versions"][-1]["scans"][0]["full"]
         ask = partial(_read, "slowly", case.service.web_port, path, case.cookie)
         await ask(1, 0.0)
         idle = _resident(case.service.pid)

@@ -20,7 +20,7 @@ from inbound.mail.text import note_of, text_of_html
 from inbound.talk.grammar import Said, find_order_below, read_order, read_reply
 from inbound.talk.reports import read_bounce, read_complaint
 from store.errors import MailRefused, Refusal
-from store.model import Strength
+from store.states import Strength
 from tests.signing import record, rsa_key, sign, streamed
 
 NOW = 1_795_338_000_000

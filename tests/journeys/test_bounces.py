@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from scanpost.compose import Server, close_house, open_house
 from store.house import House
-from store.model import Suppression
 from store.records import access, suppressions
 from store.records.schema import audit, cases
 from store.settings import Settings
+from store.states import Suppression
 from tests.conftest import add_members, jaw_stl
 from tests.fakes import ANNA, DOMAIN, KIM, Inbox, mail, reply, text_of
 from tests.postfix import Postfix, running_postfix, until

@@ -12,8 +12,8 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from store import consent
 from store.house import House
-from store.model import CaseState, Strength
 from store.records import codes, labs
+from store.states import CaseState, Strength
 from tests.axe import violations
 from tests.clicks import (
     Site,

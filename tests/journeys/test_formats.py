@@ -16,8 +16,9 @@ from inbound.scans.jobs import unwired
 from inbound.scans.mesh import Mesh
 from scanpost import jaws
 from store.house import object_name, open_object
-from store.model import CaseState, Scan, ScanState
+from store.model import Scan
 from store.records import cases
+from store.states import CaseState, ScanState
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, mail, reply, text_of
 

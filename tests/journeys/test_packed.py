@@ -7,8 +7,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from store.model import CaseState
 from store.records import cases
+from store.states import CaseState
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, mail, text_of
 from tests.test_mail_attachments import uuencoded

@@ -19,11 +19,11 @@ from inbound.door.receive import Receiver
 from inbound.door.smtp import SmtpDoor
 from scanpost.compose import Server, close_house, open_house
 from store.house import House
-from store.model import PersonKind
 from store.records import access
 from store.records.cases import NewCase, create
 from store.records.schema import letters, mails
 from store.settings import Settings
+from store.states import PersonKind
 from tests.conftest import add_members, jaw_stl
 from tests.fakes import ANNA, BEN, DOMAIN, KIM, Inbox, link_of, mail, reply
 from tests.postfix import LAB, UNASKED, Postfix, running_postfix, until

@@ -13,8 +13,8 @@ from store import ending
 from store.clock import DAY, HOUR, MINUTE
 from store.errors import ChildLost, Unreachable
 from store.house import House
-from store.model import CaseState
 from store.records import cases, mails
+from store.states import CaseState
 from store.sweep import TRIES
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, BEN, KIM, html_of, mail, reply, text_of

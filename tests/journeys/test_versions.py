@@ -15,8 +15,9 @@ from inbound.scans.mesh import Mesh
 from scanpost import jaws
 from store.clock import DAY, HOUR
 from store.house import scan_object, version_prefix
-from store.model import LIFETIME, RemarkKind, Scan, Version
+from store.model import LIFETIME, Scan, Version
 from store.records import cases, remarks, versions
+from store.states import RemarkKind
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, BEN, KIM, html_of, link_of, mail, picture_of, reply, text_of
 
