@@ -169,8 +169,9 @@ async def test_scans_in_a_reply_are_not_dropped_without_a_word(running: Running)
     new = {"v2.stl": jaw_stl(triangles=3_000), **FILES}
     again = mail(f"Re: {SUBJECT}", "new version", new, to=str(answer["Reply-To"]))
     await running.postman.send(again)
-    notice = await running.inbox.letter("notice")
-    assert "Send them in a new mail" in text_of(notice)
+    told = await running.inbox.letter("version", KIM)
+    assert "shares version 2 of" in text_of(told)
+    assert "new version" in text_of(told)
 
 
 async def test_the_same_scans_in_replies_are_answered_once(running: Running) -> None:
