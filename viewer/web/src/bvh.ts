@@ -15,10 +15,8 @@ export interface Triangles {
 export interface Tree {
   /** Six numbers a node: its box's lower corner, then its upper one. */
   readonly boxes: Float32Array;
-  /** Two numbers a node: a leaf's first place in `order` and how many there are; else the right child and 0. */
+  /** Two numbers a node: a leaf's first triangle and how many it has; else the right child and 0. */
   readonly nodes: Uint32Array;
-  /** The triangles, leaf after leaf. */
-  readonly order: Uint32Array;
 }
 
 export interface Hit {
@@ -28,32 +26,62 @@ export interface Hit {
 
 type Triple = readonly [number, number, number];
 
-const leafSize = 6;
+/** Few enough that a leaf is cheap to try, many enough that the tree is small beside its triangles. */
+const leafSize = 12;
 const deepest = 64;
 
+/** Builds the tree, and puts the triangles into its order: leaf after leaf. */
 export function buildTree({ positions, corners }: Triangles): Tree {
   const count = corners.length / 3;
   const order = new Uint32Array(count);
   for (let i = 0; i < count; i++) order[i] = i;
   const middles = middlesOf(positions, corners);
-  const boxes: number[] = [];
-  const nodes: number[] = [];
-  // What waits to be split: from, to, and the node whose right child it is (or none).
+  const tree = new Growing(Math.ceil(count / leafSize) * 4 + 1);
+  // What waits to be split: from, to, the node whose right child it is (or none), and how deep it lies.
   const waiting: [number, number, number, number][] = [[0, count, -1, 0]];
   while (waiting.length) {
     const [from, to, parent, depth] = waiting.pop()!;
-    const node = nodes.length / 2;
-    if (parent >= 0) nodes[parent * 2] = node;
-    addBox(boxes, positions, corners, order, from, to);
+    const node = tree.add();
+    if (parent >= 0) tree.nodes[parent * 2] = node;
+    setBox(tree.boxes, node * 6, positions, corners, order, from, to);
     const split = to - from > leafSize && depth < deepest ? divide(middles, order, from, to) : from;
     if (split <= from || split >= to) {
-      nodes.push(from, to - from);
+      tree.nodes[node * 2] = from;
+      tree.nodes[node * 2 + 1] = to - from;
       continue;
     }
-    nodes.push(0, 0);
     waiting.push([split, to, node, depth + 1], [from, split, -1, depth + 1]);
   }
-  return { boxes: Float32Array.from(boxes), nodes: Uint32Array.from(nodes), order };
+  putInOrder(corners, order);
+  return tree.cut();
+}
+
+/** Nodes as they are added; their memory doubles when it is full, and is cut to size at the end. */
+class Growing {
+  boxes: Float32Array;
+  nodes: Uint32Array;
+  private count = 0;
+
+  constructor(private room: number) {
+    this.boxes = new Float32Array(room * 6);
+    this.nodes = new Uint32Array(room * 2);
+  }
+
+  add(): number {
+    if (this.count === this.room) {
+      this.room *= 2;
+      const { boxes, nodes } = this;
+      this.boxes = new Float32Array(this.room * 6);
+      this.boxes.set(boxes);
+      this.nodes = new Uint32Array(this.room * 2);
+      this.nodes.set(nodes);
+    }
+    return this.count++;
+  }
+
+  cut(): { boxes: Float32Array; nodes: Uint32Array } {
+    return { boxes: this.boxes.slice(0, this.count * 6), nodes: this.nodes.slice(0, this.count * 2) };
+  }
 }
 
 /**
@@ -62,7 +90,7 @@ export function buildTree({ positions, corners }: Triangles): Tree {
  * `accept` may turn a hit down by its distance, such as one in a half that is cut away.
  */
 export function cast(
-  { boxes, nodes, order }: Tree,
+  { boxes, nodes }: Tree,
   { positions, corners }: Triangles,
   from: Triple,
   along: Triple,
@@ -83,10 +111,10 @@ export function cast(
       continue;
     }
     for (let i = first; i < first + count; i++) {
-      const distance = meetsTriangle(positions, corners, order[i]! * 3, from, along);
+      const distance = meetsTriangle(positions, corners, i * 3, from, along);
       if (distance > after && distance < best && accept(distance)) {
         best = distance;
-        triangle = order[i]!;
+        triangle = i;
       }
     }
   }
@@ -95,7 +123,7 @@ export function cast(
 
 /** The line in which a plane cuts the surface: pairs of points, six numbers a segment. */
 export function cut(
-  { boxes, nodes, order }: Tree,
+  { boxes, nodes }: Tree,
   { positions, corners }: Triangles,
   normal: Triple,
   constant: number,
@@ -118,12 +146,22 @@ export function cut(
       continue;
     }
     for (let i = first; i < first + count; i++) {
-      const corner = order[i]! * 3;
+      const corner = i * 3;
       const sides: Triple = [side(corner), side(corner + 1), side(corner + 2)];
       addSegment(found, positions, corners, corner, sides);
     }
   }
   return Float32Array.from(found);
+}
+
+function putInOrder(corners: Uint32Array, order: Uint32Array): void {
+  const before = corners.slice();
+  for (let i = 0; i < order.length; i++) {
+    const from = order[i]! * 3;
+    corners[i * 3] = before[from]!;
+    corners[i * 3 + 1] = before[from + 1]!;
+    corners[i * 3 + 2] = before[from + 2]!;
+  }
 }
 
 function middlesOf(positions: Float32Array, corners: Uint32Array): Float32Array {
@@ -167,8 +205,9 @@ function divide(middles: Float32Array, order: Uint32Array, from: number, to: num
   return left;
 }
 
-function addBox(
-  boxes: number[],
+function setBox(
+  boxes: Float32Array,
+  place: number,
   positions: Float32Array,
   corners: Uint32Array,
   order: Uint32Array,
@@ -191,7 +230,7 @@ function addBox(
       if (z > z1) z1 = z;
     }
   }
-  boxes.push(x0, y0, z0, x1, y1, z1);
+  boxes.set([x0, y0, z0, x1, y1, z1], place);
 }
 
 function meetsBox(

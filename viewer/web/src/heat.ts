@@ -135,7 +135,7 @@ export class Heat implements Tool {
   private valueAt(part: Part, triangle: number, point: Vector3): number | undefined {
     const values = this.values.get(part);
     const surface = part.surface;
-    if (!values || !surface?.ready) return undefined;
+    if (!values || !surface) return undefined;
     const corners = [0, 1, 2].map((corner) => surface.corners[triangle * 3 + corner]!);
     const read = corners.map((corner) => values[corner]!);
     if (read.includes(noValue)) return undefined;

@@ -162,8 +162,7 @@ export class Part {
   }
 
   meet(ray: Ray, after = 0): Meeting | undefined {
-    // Until the tree of the full surface has grown, a tap is answered by the first look.
-    const surface = this.surface?.ready ? this.surface : (this.coarse ?? this.surface);
+    const { surface } = this;
     const { plane } = this.look;
     const accept = plane && ((distance: number) => this.isKept(plane, ray, distance));
     const hit = surface?.hit(ray.from.toArray(), ray.along.toArray(), after, accept);
@@ -174,10 +173,9 @@ export class Part {
     return { part: this, point, triangle: hit.triangle, normal };
   }
 
-  /** The line in which a plane cuts the part, in pairs of points; of what is there to be cut at once. */
+  /** The line in which a plane cuts the part, in pairs of points. */
   cut(normal: readonly [number, number, number], constant: number): Float32Array {
-    const surface = this.surface?.ready ? this.surface : (this.coarse ?? this.surface);
-    return surface?.section(normal, constant) ?? new Float32Array();
+    return this.surface?.section(normal, constant) ?? new Float32Array();
   }
 
   private isKept(plane: Plane, { from, along }: Ray, distance: number): boolean {

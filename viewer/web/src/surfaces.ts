@@ -13,14 +13,13 @@ import {
 import { type Hit, type Tree, type Triangles, buildTree, cast, cut } from "./bvh";
 import { DownloadError } from "./download";
 import { type Model, readGlb } from "./glb";
-import type { Answered, Asked } from "./mesh.worker";
+import type { Made } from "./mesh.worker";
 import { type Relief, relief } from "./relief";
 
 type Triple = readonly [number, number, number];
 
-/** What is made here at once: as much as a first look has, in bytes and in triangles. */
+/** What is made here at once: as much as a first look has. */
 const smallBytes = 300_000;
-const smallTriangles = 60_000;
 
 export class Surface implements Triangles {
   readonly geometry = new BufferGeometry();
@@ -53,15 +52,6 @@ export class Surface implements Triangles {
     return this.corners.length / 3;
   }
 
-  /** Whether taps and cuts can be answered without a wait. */
-  get ready(): boolean {
-    return this.tree !== undefined || this.triangles <= smallTriangles;
-  }
-
-  take(tree: Tree): void {
-    this.tree = tree;
-  }
-
   hit(from: Triple, along: Triple, after = 0, accept?: (distance: number) => boolean): Hit | undefined {
     return cast(this.grown(), this, from, along, after, accept);
   }
@@ -76,8 +66,12 @@ export class Surface implements Triangles {
     (this.texture?.image as ImageBitmap | undefined)?.close();
   }
 
+  /** A first look grows its tree when it is first tapped. */
   private grown(): Tree {
-    this.tree ??= buildTree(this);
+    if (!this.tree) {
+      this.tree = buildTree(this);
+      this.geometry.index!.needsUpdate = true;
+    }
     return this.tree;
   }
 }
@@ -88,7 +82,7 @@ export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
       const model = await readGlb(bytes);
       return new Surface(model, await relief(model));
     }
-    return await bench().make(bytes);
+    return await madeBeside(bytes);
   } catch {
     throw new DownloadError("content");
   }
@@ -103,52 +97,29 @@ function textureOf(image: ImageBitmap): Texture {
   return texture;
 }
 
-/** The worker, and who waits for what of it. */
-class Bench {
-  private readonly worker = new Worker(workerAddress(), { type: "module" });
-  private readonly waiting = new Map<number, (surface: Surface | undefined) => void>();
-  private readonly growing = new Map<number, Surface>();
-  private last = 0;
+/** When the worker of the scan before has ended. */
+let before: Promise<unknown> = Promise.resolve();
 
-  constructor() {
-    this.worker.addEventListener("message", ({ data }: MessageEvent<Answered>) => this.take(data));
-    this.worker.addEventListener("error", () => this.giveUp());
-  }
-
-  async make(bytes: ArrayBuffer): Promise<Surface> {
-    const id = ++this.last;
-    const made = new Promise<Surface | undefined>((resolve) => this.waiting.set(id, resolve));
-    const asked: Asked = { id, bytes };
-    this.worker.postMessage(asked, [bytes]);
-    const surface = await made;
-    if (!surface) throw new Error("the worker could not read it");
-    return surface;
-  }
-
-  private take(answered: Answered): void {
-    const { id, what } = answered;
-    if (what === "tree") {
-      this.growing.get(id)?.take(answered.tree);
-      this.growing.delete(id);
-      return;
-    }
-    const surface = what === "surface" ? new Surface(answered.model, answered.relief) : undefined;
-    if (surface) this.growing.set(id, surface);
-    this.waiting.get(id)?.(surface);
-    this.waiting.delete(id);
-  }
-
-  private giveUp(): void {
-    for (const resolve of this.waiting.values()) resolve(undefined);
-    this.waiting.clear();
-  }
+/**
+ * Has a worker make a surface. One scan at a time, each by a worker of its own: what it took to make one
+ * goes with the worker, and three scans take no more memory than one.
+ */
+function madeBeside(bytes: ArrayBuffer): Promise<Surface> {
+  const made = before.then(() => answerOf(bytes));
+  before = made.catch(() => {});
+  return made.then((found) => {
+    if (!found) throw new Error("the worker could not read it");
+    return new Surface(found.model, found.relief, found.tree);
+  });
 }
 
-let only: Bench | undefined;
-
-function bench(): Bench {
-  only ??= new Bench();
-  return only;
+function answerOf(bytes: ArrayBuffer): Promise<Made | undefined> {
+  const worker = new Worker(workerAddress(), { type: "module" });
+  return new Promise<Made | undefined>((resolve, reject) => {
+    worker.addEventListener("message", ({ data }: MessageEvent<Made | undefined>) => resolve(data));
+    worker.addEventListener("error", () => reject(new Error("there is no worker")));
+    worker.postMessage(bytes, [bytes]);
+  }).finally(() => worker.terminate());
 }
 
 /** The build knows the worker's name; the page says it. */
