@@ -109,6 +109,7 @@ async def test_ten_millimetres_read_ten_and_are_there_after_a_reload(
     assert await measured(page) == pytest.approx(
         10, abs=0.1
     )  # the picture's pixels are the limit here
+    await page.wait_for_load_state("networkidle")
     true = await distance_of(page)
 
     await page.locator(".stage [role=application]").focus()
