@@ -100,10 +100,11 @@ async def share(
 
 
 async def enter(context: BrowserContext, link: str) -> Page:
-    """Opens a link and presses the button."""
+    """Opens a link and presses the button, where this browser has not done so before."""
     page = await context.new_page()
     await page.goto(link)
-    await page.click("button[type=submit]")
+    if not await page.locator("#case").count():
+        await page.click("button[type=submit]")
     await page.wait_for_selector(".workplace")
     await page.wait_for_load_state("load")
     return page

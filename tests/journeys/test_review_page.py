@@ -520,8 +520,8 @@ async def tab_through(page: Page) -> None:
     assert tools == 19
     languages = await page.locator(".languages a").count()
     assert languages == 4
-    assert len(expected) == tools + 1 + 3 * 4 + 2 + 2 + languages, (
-        "the picture, three scans, comment, decision, languages"
+    assert len(expected) == tools + 1 + 3 * 4 + 2 + 2 + languages + 2, (
+        "the picture, three scans, comment, decision, languages, ways out"
     )
     reached = set()
     for _ in expected:

@@ -91,6 +91,76 @@ async def the_picture_by_keyboard(visit: Visit) -> Page:
     return page
 
 
+async def measuring_in_a_section(visit: Visit) -> Page:
+    page = await visit.drawn()
+    for tool in ("section", "thickness", "angle", "distance"):
+        await page.click(f"[data-tool={tool}]")
+    box = await page.locator(".stage [role=application]").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    await page.locator("[data-tool=section]").click()
+    for aside in (-30, 30):
+        await page.mouse.click(x + aside, y + 20)
+    await page.locator("[data-tool=section]").click()
+    await page.locator(".card-row").nth(1).wait_for()
+    return page
+
+
+async def a_map_with_its_legend(visit: Visit) -> Page:
+    page = await visit.drawn()
+    await page.click("[data-tool=contacts]")
+    await page.locator(".legend").wait_for(state="visible")
+    return page
+
+
+async def words_were_said(visit: Visit) -> Page:
+    page = await visit.drawn()
+    await page.fill("#say-text", "Is 14 closed?")
+    await page.click(".say button[type=submit]")
+    await page.locator(".remark").first.wait_for()
+    return page
+
+
+async def about_to_approve(visit: Visit) -> Page:
+    return await _in_a_sheet(visit, "[data-decide=approved]", "#decide-approved")
+
+
+async def about_to_ask_for_changes(visit: Visit) -> Page:
+    page = await _in_a_sheet(visit, "[data-decide=changes]", "#decide-changes")
+    await page.locator("#decide-changes button[type=submit]").click()
+    await page.locator("#decide-changes .sheet-problem", has_text="choose a reason").wait_for()
+    return page
+
+
+async def drawing_an_arrow(visit: Visit) -> Page:
+    page = await _in_a_sheet(visit, "[data-tool=snapshot]", "#snapshot")
+    await page.locator(".snapshot-paper canvas").focus()
+    for key in ("Enter", "ArrowRight", "ArrowRight", "Enter"):
+        await page.keyboard.press(key)
+    return page
+
+
+async def on_with_a_phone(visit: Visit) -> Page:
+    page = await _in_a_sheet(visit, "[data-do=phone]", "#phone")
+    await page.locator(".phone-code svg").wait_for()
+    return page
+
+
+async def refusing_letters(visit: Visit) -> Page:
+    return await visit.at(f"{visit.shared.reviewers}/stop")
+
+
+async def asked_for_an_address(visit: Visit) -> Page:
+    return await visit.at(f"{visit.shared.reviewers}/code")
+
+
+async def _in_a_sheet(visit: Visit, button: str, sheet: str) -> Page:
+    page = await visit.drawn()
+    await page.click(button)
+    await page.locator(sheet).wait_for(state="visible")
+    return page
+
+
 async def full_detail_did_not_come(visit: Visit) -> Page:
     await visit.context.route("**/full.glb*", lambda route: route.fulfill(status=500))
     page = await enter(visit.context, visit.shared.reviewers)
@@ -148,6 +218,15 @@ STATES: dict[str, Callable[[Visit], Awaitable[Page]]] = {
         all_scans_hidden,
         a_scan_seen_through,
         the_picture_by_keyboard,
+        measuring_in_a_section,
+        a_map_with_its_legend,
+        words_were_said,
+        about_to_approve,
+        about_to_ask_for_changes,
+        drawing_an_arrow,
+        on_with_a_phone,
+        refusing_letters,
+        asked_for_an_address,
         full_detail_did_not_come,
         nothing_to_turn,
         not_this_way,
