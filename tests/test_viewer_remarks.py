@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from store.clock import HOUR, SECOND
+from store.house import case_prefix
 from store.records import audit, cases, remarks
 from store.states import RemarkKind
 from tests.conftest import Running
@@ -249,3 +250,36 @@ async def test_a_plain_form_without_a_script_does_the_same(
     assert "Back to the case" in html
     await settle(running)
     assert len(await kim.read()) == 1
+
+
+async def test_what_was_refused_leaves_no_picture_behind(
+    running: Running, web: aiohttp.ClientSession
+) -> None:
+    _, link = await share(running)
+    kim = await person(running, web, link)
+    case = await running.only_case()
+    for version in ("77", "1"):
+        fields = {"kind": "approved", "version": version, "text": "fine"}
+        await kim.post("/remarks", picture=png(), **fields)
+    await running.all_done()
+    await kim.post(
+        "/remarks", picture=png(), kind="approved", version="1", text="fine", once="b" * 26
+    )
+    names = running.house.blobs.names(f"{case_prefix(case.id)}remarks/")
+    assert [name.rpartition("/")[2] for name in names] == ["checked"], "of the one that counts"
+
+
+async def test_a_form_without_end_is_not_read_to_its_end(
+    running: Running, web: aiohttp.ClientSession
+) -> None:
+    _, link = await share(running)
+    kim = await person(running, web, link)
+    status, answer = await kim.post(
+        "/remarks", kind="comment", version="1", text=["x" * 60_000] * 200
+    )
+    assert (status, "more than 7,000 kB" in answer["sentence"]) == (400, True)
+    status, answer = await kim.post("/remarks", kind="comment", version="1", text=["x"] * 60)
+    assert (status, "cannot be read" in answer["sentence"]) == (400, True)
+    assert await kim.read() == []
+    for view in ({"azimuth": 10**400}, {"azimuth": "1"}, [], "x"):
+        assert (await kim.say("comment", f"view {view}"[:20], view=json.dumps(view)))[0] == 200

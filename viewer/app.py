@@ -39,6 +39,7 @@ def make_app(house: House) -> web.Application:
     app[HOUSE] = house
     app[PLACES] = Places()
     app[REMEMBERED] = Remembered()
+    app[files.UNPACKED] = files.Unpacked()
     app.on_response_prepare.append(add_headers)
     # GET and HEAD change nothing; what changes something is a POST from our own page.
     app.add_routes(

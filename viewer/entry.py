@@ -44,11 +44,21 @@ async def open_link(request: web.Request) -> web.Response:
             " the other device, or go on with the button.",
         )
     if visit.device is None and _needs_code(visit):
-        return _to_code(visit)
+        return await _second_tap(request, visit, form) or _to_code(visit)
     problem = ""
     if not _has_shown_password(visit):
         problem = await judge_password(request, visit, form.get("password", ""))
     return await (_entry_page(request, visit, problem) if problem else _open(request, visit, form))
+
+
+async def _second_tap(request: web.Request, visit: Visit, form: Form) -> web.Response | None:
+    """The browser heeds the answer to the second of two taps alone: it gets what the first has opened."""
+    house = request.app[HOUSE]
+    async with house.database.read() as connection:
+        secret, opened = await one_tap(connection, visit, form, house.clock.now())
+    if opened is None or not opened.satisfies(visit.holder.case.access):
+        return None
+    return admit(request, visit, secret, opened.created_at)
 
 
 async def leave(request: web.Request) -> web.Response:
@@ -73,6 +83,7 @@ async def leave(request: web.Request) -> web.Response:
         heading="Closed on this device",
         sentence="To look again here, open the link in the letter; a code may be asked for.",
     )
+    response.headers["Clear-Site-Data"] = '"cache"'  # what was drawn here stays with nobody else
     secure = house.settings.secure
     response.del_cookie(cookie_name(house, visit.holder), path="/", secure=secure, httponly=True)
     return response

@@ -3,20 +3,20 @@
 A running download asks again, a megabyte at a time, whether its link still lives: REVOKE ends it.
 """
 
-from collections.abc import Callable
+import asyncio
 from typing import cast
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import brotli
 from aiohttp import web
 
 from store.blobs.sealed import CHUNK, SealedReader
-from store.errors import Gone, NotFound
-from store.house import MAPS, object_name, open_object, remark_object, scan_object
+from store.errors import Gone, NotFound, TryAgain
+from store.house import MAPS, House, object_name, open_object, remark_object, scan_object
 from store.model import Scan, Version
 from store.records import access, audit, cases, remarks
 from store.states import ScanState
-from store.tokens import Purpose
 from viewer.page import download_name
 from viewer.remarks import may_read
 from viewer.remembered import REMEMBERED
@@ -28,7 +28,8 @@ from viewer.visit import HOUSE, Visit, visit_in_session
 FOR_GOOD = "private, max-age=604800, immutable"
 _WEBP = {"Content-Type": "image/webp", "Cache-Control": FOR_GOOD}
 ASK_AGAIN_AFTER = 1_000  # ms
-MOST_UNPACKED = 256 << 20  # bytes of a mesh that is sent unpacked
+MOST_UNPACKED = 256 << 20  # bytes of meshes that are sent unpacked, at one moment
+LONGEST_PIECE = 60.0  # seconds for who reads a megabyte
 
 
 async def send_poster(request: web.Request) -> web.StreamResponse:
@@ -87,7 +88,7 @@ async def send_download(request: web.Request) -> web.StreamResponse:
     """The lab gets its original byte for byte under its own name, a reviewer the stripped copy."""
     visit = await visit_in_session(request)
     case = visit.holder.case
-    if not visit.is_owner and not case.downloads:
+    if not _may_download(visit):
         raise NotFound("The lab shows these scans here and gives no files away. Ask it for them.")
     scan = await _scan(request, visit)
     name = scan.original_name if visit.is_owner else download_name(case, scan)
@@ -130,7 +131,7 @@ async def _send_mesh(request: web.Request, what: str) -> web.StreamResponse:
     if accepts(request, "br") and "Range" not in request.headers:
         headers["Content-Encoding"] = "br"
         return await _send(request, visit, name, headers)
-    return await _send(request, visit, name, headers, opened=_Unpacked)
+    return await _send(request, visit, name, headers, unpacked=True)
 
 
 async def _version(request: web.Request, visit: Visit) -> Version:
@@ -173,16 +174,35 @@ class _Unpacked:
 
     def __init__(self, reader: SealedReader) -> None:
         unpacking = brotli.Decompressor()
-        pieces = [unpacking.process(reader.read(0, reader.size), output_buffer_limit=MOST_UNPACKED)]
+        self.data: bytes = unpacking.process(
+            reader.read(0, reader.size), output_buffer_limit=MOST_UNPACKED
+        )
         if not unpacking.is_finished():
             raise NotFound("This scan is too large to be sent in this way.")
-        self.data = b"".join(pieces)
         self.size = len(self.data)
 
     def read(self, start: int, stop: int) -> bytes:
         return self.data[start:stop]
 
 
+class Unpacked:
+    """The meshes that lie unpacked just now. All who read one share it, and there is an end to them."""
+
+    def __init__(self) -> None:
+        self.meshes: WeakValueDictionary[str, _Unpacked] = WeakValueDictionary()
+
+    async def open(self, house: House, name: str, sealed: SealedReader) -> _Unpacked:
+        """Raises TryAgain where too many are read at once."""
+        known = self.meshes.get(name)
+        if known:
+            return known
+        if sum(one.size for one in self.meshes.values()) > MOST_UNPACKED:
+            raise TryAgain("Too many scans are read at once in this way.")
+        opened = await house.object_threads.run(_Unpacked, sealed)
+        return self.meshes.setdefault(name, opened)
+
+
+UNPACKED = web.AppKey("unpacked", Unpacked)
 Reader = SealedReader | _Unpacked
 
 
@@ -191,11 +211,12 @@ async def _send(
     visit: Visit,
     name: str,
     headers: dict[str, str],
-    opened: Callable[[SealedReader], Reader] | None = None,
+    *,
+    unpacked: bool = False,
 ) -> web.StreamResponse:
-    sealed = await _open(request, visit, name)
-    run = request.app[HOUSE].object_threads.run
-    reader: Reader = await run(opened, sealed) if opened else sealed
+    reader: Reader = await _open(request, visit, name)
+    if unpacked and isinstance(reader, SealedReader):
+        reader = await request.app[UNPACKED].open(request.app[HOUSE], name, reader)
     start, end = _range_of(request, reader.size)
     partial = (start, end) != (0, reader.size)
     response = web.StreamResponse(status=206 if partial else 200, headers=headers)
@@ -208,8 +229,8 @@ async def _send(
     if request.method == "HEAD":
         return response
     try:
-        await _stream(request, visit, response, reader, start, end)
-    except (Gone, NotFound):
+        await _stream(request, response, reader, start, end)
+    except (Gone, NotFound, web.HTTPForbidden, TimeoutError):
         _break_off(request)
     except Exception:
         _break_off(request)
@@ -257,7 +278,6 @@ def _range_of(request: web.Request, size: int) -> tuple[int, int]:
 
 async def _stream(
     request: web.Request,
-    visit: Visit,
     response: web.StreamResponse,
     reader: Reader,
     start: int,
@@ -267,19 +287,24 @@ async def _stream(
     asked_at = house.clock.now()
     while start < end:
         stop = min(end, (start // CHUNK + 1) * CHUNK)
-        await response.write(await house.object_threads.run(reader.read, start, stop))
+        piece = await house.object_threads.run(reader.read, start, stop)
+        async with asyncio.timeout(LONGEST_PIECE):
+            await response.write(piece)
         start = stop
         if start < end and house.clock.now() - asked_at >= ASK_AGAIN_AFTER:
-            await _refuse_when_dead(request, visit)
+            await _refuse_when_dead(request)
             asked_at = house.clock.now()
 
 
-async def _refuse_when_dead(request: web.Request, visit: Visit) -> None:
-    house = request.app[HOUSE]
-    async with house.database.read() as connection:
-        holder = await access.holder(connection, visit.token, Purpose.LINK)
-    if holder is None or not holder.may_look(house.clock.now()):
-        raise Gone("This link has ended.")
+async def _refuse_when_dead(request: web.Request) -> None:
+    """Raises Gone, NotFound or HTTPForbidden: what was allowed a moment ago is not any more."""
+    visit = await visit_in_session(request)
+    if request.path.endswith("/download") and not _may_download(visit):
+        raise NotFound("The lab gives no files away any more.")
+
+
+def _may_download(visit: Visit) -> bool:
+    return visit.is_owner or visit.holder.case.downloads
 
 
 async def _record_download(request: web.Request, visit: Visit, scan: Scan) -> None:

@@ -30,7 +30,7 @@ async def own_form(request: web.Request, visit: Visit) -> Form:
 
 def require_own_form(request: web.Request, form: Form, key: str) -> None:
     """A POST counts only from our own pages: the browser says so, or the form knows its key."""
-    has_key = hmac.compare_digest(form.get(KEY, "").encode(), key.encode())
+    has_key = hmac.compare_digest(form.get(KEY, "").encode(errors="replace"), key.encode())
     require_same_origin(request, has_key=has_key)
 
 

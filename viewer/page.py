@@ -79,7 +79,6 @@ async def _case_values(connection: AsyncConnection, visit: Visit) -> dict[str, A
         "expires": moment(case.expires_at),
         "sender": {"name": owner.name, "company": owner.company},
         "kind": person.kind,
-        "me": person.called,
         "decides": person.kind is PersonKind.REVIEWER,
         "verdict": {"kind": verdict.kind, "when": moment(verdict.at)} if verdict else None,
         "reasons": [{"key": reason.value, "label": say(reason.label)} for reason in Reason],

@@ -1,5 +1,6 @@
 """What a browser has posted about a case: a bounded form, read piece by piece and believed in nothing."""
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from viewer.languages import number
 LONGEST_TEXT = 4_000  # characters
 MOST_FIELDS, LARGEST_FIELD = 40, 64 * 1024
 LARGEST_PICTURE = 6_000_000  # bytes
+LARGEST_FORM = LARGEST_PICTURE + 1_000_000
+LONGEST = 120.0  # seconds until all of it must be here
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -62,19 +65,32 @@ class Posted:
 
 async def read_posted(request: web.Request) -> Posted:
     """A form with perhaps one picture. Raises NotSaid."""
+    length = request.content_length
+    packed = request.headers.get("Content-Encoding", "identity") != "identity"
+    if length is None or length > LARGEST_FORM or packed:
+        raise NotSaid(
+            "The page sent more than {limit} kB at once. Send less.",
+            limit=number(LARGEST_FORM // 1000),
+        )
+    try:
+        async with asyncio.timeout(LONGEST):
+            return await _read(request)
+    except (ValueError, LookupError, TimeoutError):  # no browser sends such a form
+        raise NotSaid("The page sent something that cannot be read. Reload it.") from None
+
+
+async def _read(request: web.Request) -> Posted:
     posted = Posted()
     if request.content_type == "application/x-www-form-urlencoded":
-        form = await request.post()
-        for name, value in form.items():
+        for name, value in (await request.post()).items():
             posted.fields.setdefault(name, []).append(str(value))
         return posted
-    try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader) or len(posted.fields) >= MOST_FIELDS:
-                raise NotSaid("The page sent something that cannot be read. Reload it.")
-            await _take(posted, part)
-    except (ValueError, LookupError):  # no browser sends such a form
-        raise NotSaid("The page sent something that cannot be read. Reload it.") from None
+    parts = 0
+    async for part in await request.multipart():
+        parts += 1
+        if parts > MOST_FIELDS or not isinstance(part, BodyPartReader):
+            raise NotSaid("The page sent something that cannot be read. Reload it.")
+        await _take(posted, part)
     return posted
 
 

@@ -4,7 +4,7 @@ A remark is a row; its flow (inbound/cases/remarks.py) writes the letters that p
 the same remark twice, as a page does when it does not know whether it arrived, says it once.
 """
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -21,6 +21,7 @@ from store.states import PersonKind, Reason, RemarkKind
 from store.tokens import derived_id, has_shape
 from viewer.forms import KEY, require_own_form
 from viewer.languages import moment, say, say_error
+from viewer.pieces import NoRoom, check_room
 from viewer.posted import NotSaid, Posted, read_posted
 from viewer.templates import page
 from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
@@ -28,6 +29,7 @@ from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_s
 MOST_AN_HOUR = 60  # remarks of one person
 _NO_STORE = {"Cache-Control": "no-store"}
 _KINDS = {kind.value: kind for kind in RemarkKind}
+_FARTHEST = 1e9  # of any number of a view; false for what is none, too
 _VIEW_NUMBERS = ("azimuth", "polar", "zoom", "x", "y", "z")
 
 
@@ -70,7 +72,8 @@ async def keep_mark(request: web.Request) -> web.Response:
         mark = read_mark(posted.json("mark"))
         house = request.app[HOUSE]
         async with house.database.write() as connection:
-            version = await _version(connection, visit, posted)
+            wanted = posted.one("version")
+            version = await _version(connection, visit, wanted, RemarkKind.COMMENT)
             person, now = visit.holder.person, house.clock.now()
             mark_id = await marks.add(connection, person.id, version.id, mark, now)
     except (NotSaid, NoMark) as refusal:
@@ -106,50 +109,104 @@ def may_read(visit: Visit, remark: Remark, owner_id: str) -> bool:
 # ---------------------------------------------------------------- writing
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What was posted, as far as it can be read."""
+
+    remark_id: str
+    kind: RemarkKind
+    version: str  # the number of the version that the page shows
+    text: str
+    reasons: list[str]
+    marks: list[dict[str, Any]]
+    view: dict[str, Any] | None
+    picture: bytes
+
+
 async def _write(house: House, visit: Visit, posted: Posted) -> dict[str, Any]:
     """Keeps a remark, once, with its picture; returns it as the page shows it. Raises NotSaid."""
+    said = _read(visit, posted)
+    now = house.clock.now()
+    async with house.database.read() as connection:
+        version, known = await _judge(connection, visit, said, now)
+    if known is not None:
+        return _values(visit, known, version.number)
+    # The picture first: a remark must never point to one that is not there.
+    await _seal_picture(house, visit, said)
+    kept = None
+    try:
+        async with house.database.write() as connection:
+            version, kept = await _judge(connection, visit, said, now)
+            kept = kept or await _add(connection, visit, version, said, now)
+    finally:
+        # Refused in this very moment, or said already in other words: nobody will ask for it.
+        if said.picture and (kept is None or kept.id != said.remark_id):
+            name = remark_object(visit.holder.case.id, said.remark_id, "sent")
+            await house.object_threads.run(house.blobs.delete, name)
+    return _values(visit, kept, version.number)
+
+
+def _read(visit: Visit, posted: Posted) -> _Said:
+    """Raises NotSaid."""
     kind = _KINDS.get(posted.one("kind"))
     if kind is None:
         raise NotSaid("The page sent something that cannot be read. Reload it.")
     text, reasons = posted.text(), _reasons(posted)
     pinned = read_marks(posted.json("marks") or [])
-    view = _view(posted.json("view"))
     _require_words(kind, text, reasons, pinned, posted)
+    person = visit.holder.person
+    return _Said(
+        remark_id=derived_id("remark", f"page|{person.id}|{_once(posted, text)}|{reasons}"),
+        kind=kind,
+        version=posted.one("version"),
+        text=text,
+        reasons=reasons,
+        marks=pinned,
+        view=_view(posted.json("view")),
+        picture=posted.picture,
+    )
+
+
+async def _judge(
+    connection: AsyncConnection, visit: Visit, said: _Said, now: int
+) -> tuple[Version, Remark | None]:
+    """The version that it is about, and the remark if it was said before. Raises NotSaid."""
+    version = await _version(connection, visit, said.version, said.kind)
+    known = await remarks.find(connection, said.remark_id)
+    if known is None and said.kind is not RemarkKind.COMMENT:
+        known = await _said_before(connection, visit, version, said)
+    if known is None:
+        await _require_room(connection, visit, now)
+    return version, known
+
+
+async def _add(
+    connection: AsyncConnection, visit: Visit, version: Version, said: _Said, now: int
+) -> Remark:
     case, person = visit.holder.case, visit.holder.person
-    remark_id = derived_id("remark", f"page|{person.id}|{_once(posted, kind, text)}")
-    # The picture first: a remark must never point to one that is not there.
-    await _seal_picture(house, visit, remark_id, posted.picture)
-    now = house.clock.now()
-    async with house.database.write() as connection:
-        version = await _version(connection, visit, posted)
-        known = await remarks.find(connection, remark_id)
-        files: list[str] = []
-        if kind is not RemarkKind.COMMENT and known is None:
-            known = await _said_before(connection, visit, version, kind, text, reasons)
-            files = await verdicts.files_of(connection, version)
-        if known is None:
-            await _require_room(connection, visit, now)
-            await remarks.add(
-                connection,
-                remark_id,
-                case.id,
-                kind,
-                person.called,
-                text,
-                now,
-                person_id=person.id,
-                version_id=version.id,
-                files=files,
-                reasons=reasons,
-                marks=pinned,
-                view=view,
-                picture_size=len(posted.picture),
-                due_at=now,
-            )
-            await _write_trail(connection, visit, version, kind, files, now)
-            known = await remarks.find(connection, remark_id)
-    assert known is not None
-    return _values(visit, known, version.number)
+    verdict = said.kind is not RemarkKind.COMMENT
+    files = await verdicts.files_of(connection, version) if verdict else []
+    await remarks.add(
+        connection,
+        said.remark_id,
+        case.id,
+        said.kind,
+        person.called,
+        said.text,
+        now,
+        person_id=person.id,
+        version_id=version.id,
+        files=files,
+        reasons=said.reasons,
+        marks=said.marks,
+        view=said.view,
+        picture_size=len(said.picture),
+        due_at=now,
+    )
+    await _write_trail(connection, visit, version, said.kind, files, now)
+    added = await remarks.find(connection, said.remark_id)
+    assert added is not None
+    return added
 
 
 def _require_words(
@@ -161,14 +218,15 @@ def _require_words(
         raise NotSaid("Write a few words first.")
 
 
-async def _version(connection: AsyncConnection, visit: Visit, posted: Posted) -> Version:
+async def _version(
+    connection: AsyncConnection, visit: Visit, wanted: str, kind: RemarkKind
+) -> Version:
     """The version that the page shows. A verdict is about the newest only. Raises NotSaid."""
     shared = await cases.shared_versions(connection, visit.holder.case.id)
-    wanted = posted.one("version")
     found = next((one for one in shared if str(one.number) == wanted), None)
     if found is None:
         raise NotSaid("This version is not in the case any more. Reload the page.")
-    verdict = posted.one("kind") in (RemarkKind.APPROVED, RemarkKind.CHANGES)
+    verdict = kind is not RemarkKind.COMMENT
     if verdict and visit.holder.person.kind is PersonKind.OWNER:
         raise NotSaid("Only a reviewer decides. Write a comment instead.")
     if verdict and found.number != shared[-1].number:
@@ -182,16 +240,11 @@ async def _version(connection: AsyncConnection, visit: Visit, posted: Posted) ->
 
 
 async def _said_before(
-    connection: AsyncConnection,
-    visit: Visit,
-    version: Version,
-    kind: RemarkKind,
-    text: str,
-    reasons: list[str],
+    connection: AsyncConnection, visit: Visit, version: Version, said: _Said
 ) -> Remark | None:
     """The verdict, if they have given the very same one already: two taps are one."""
     person = visit.holder.person
-    verdict = Verdict(kind, text, tuple(reasons))
+    verdict = Verdict(said.kind, said.text, tuple(said.reasons))
     if not await verdicts.was_said(connection, person, version, verdict):
         return None
     return await remarks.verdict_of(connection, person.id, version.id)
@@ -226,16 +279,19 @@ async def _write_trail(
     )
 
 
-async def _seal_picture(house: House, visit: Visit, remark_id: str, picture: bytes) -> None:
+async def _seal_picture(house: House, visit: Visit, said: _Said) -> None:
     """As it was sent; the flow lets a child look at it before anybody gets it."""
-    if not picture:
+    if not said.picture:
         return
     case = visit.holder.case
+    try:
+        check_room(house, len(said.picture))
+    except NoRoom:
+        raise NotSaid("This server's disk is full, so nothing was sent. Try again later.") from None
     async with house.database.read() as connection:
         key = await house.case_key(connection, case.id)
-    await house.object_threads.run(
-        _seal, house, key, remark_object(case.id, remark_id, "sent"), picture
-    )
+    name = remark_object(case.id, said.remark_id, "sent")
+    await house.object_threads.run(_seal, house, key, name, said.picture)
 
 
 def _seal(house: House, key: bytes, name: str, data: bytes) -> None:
@@ -252,10 +308,11 @@ def _reasons(posted: Posted) -> list[str]:
     return [one for one in dict.fromkeys(posted.all("reason")) if one in known]
 
 
-def _once(posted: Posted, kind: RemarkKind, text: str) -> str:
-    """What names the occasion: the page makes it up; a plain form is one occasion with its words."""
-    said = posted.one("once")
-    return said if has_shape(said) else f"{kind}|{posted.one('version')}|{text}"
+def _once(posted: Posted, text: str) -> str:
+    """What names the occasion: the same words about the same version, of the same state of the page."""
+    once = posted.one("once")
+    said = f"{posted.one('kind')}|{posted.one('version')}|{text}"
+    return f"{once}|{said}" if has_shape(once) else said
 
 
 def _view(said: Any) -> dict[str, Any] | None:
@@ -264,7 +321,7 @@ def _view(said: Any) -> dict[str, Any] | None:
         return None
     numbers = {name: said.get(name) for name in _VIEW_NUMBERS}
     good = all(
-        isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
+        isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < _FARTHEST
         for one in numbers.values()
     )
     return numbers if good else None
@@ -278,7 +335,6 @@ def _values(visit: Visit, remark: Remark, version: int) -> dict[str, Any]:
         "id": remark.id,
         "kind": remark.kind,
         "author": remark.author,
-        "mine": remark.person_id == visit.holder.person.id,
         "text": remark.text,
         "reasons": [say(Reason(one).label) for one in remark.reasons or []],
         "marks": remark.marks or [],

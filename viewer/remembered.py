@@ -5,6 +5,7 @@ and key each time costs more than to send the bytes. Any commit to the database,
 empties this: a REVOKE holds at the next request, as ever. What only time ends is looked at each time.
 """
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from viewer.visit import HOUSE, Visit
 
 MOST_ASKED = 512
 MOST_OPEN = 8  # each keeps a chunk of a megabyte
+KEPT_FOR = 60.0  # seconds
 
 Question = tuple[str, str]  # the address and the cookies
 
@@ -27,6 +29,7 @@ class Remembered:
     stamp: int = -1
     answers: OrderedDict[Question, tuple[Visit, Scan]] = field(default_factory=OrderedDict)
     readers: OrderedDict[str, SealedReader] = field(default_factory=OrderedDict)
+    forgetting: asyncio.TimerHandle | None = None
 
     def answer(self, request: web.Request) -> tuple[Visit, Scan] | None:
         """Who asks for which scan, if nothing has changed since the same was asked before."""
@@ -41,6 +44,7 @@ class Remembered:
         """Keeps an answer that was looked up under a stamp."""
         if stamp == self.stamp:
             _keep(self.answers, _question(request), (visit, scan), MOST_ASKED)
+            self._forget_soon()
 
     def reader(self, house: House, name: str) -> SealedReader | None:
         self._forget_what_is_old(house)
@@ -49,13 +53,25 @@ class Remembered:
     def remember_reader(self, stamp: int, name: str, reader: SealedReader) -> None:
         if stamp == self.stamp:
             _keep(self.readers, name, reader, MOST_OPEN)
+            self._forget_soon()
 
     def _forget_what_is_old(self, house: House) -> None:
         stamp = house.database.stamp()
         if stamp != self.stamp:
-            self.answers.clear()
-            self.readers.clear()
+            self._forget()
             self.stamp = stamp
+
+    def _forget_soon(self) -> None:
+        """Keys and plaintext do not outlive their use, even where nobody asks again."""
+        if self.forgetting is None:
+            self.forgetting = asyncio.get_running_loop().call_later(KEPT_FOR, self._forget)
+
+    def _forget(self) -> None:
+        self.answers.clear()
+        self.readers.clear()
+        if self.forgetting:
+            self.forgetting.cancel()
+            self.forgetting = None
 
 
 REMEMBERED = web.AppKey("remembered", Remembered)

@@ -67,7 +67,8 @@ def _check_form(request: web.Request) -> None:
     settings = request.app[HOUSE].settings
     if request.content_type != "multipart/form-data":
         raise Refused(415, _UNREADABLE)
-    if request.content_length is None:
+    packed = request.headers.get("Content-Encoding", "identity") != "identity"
+    if request.content_length is None or packed:
         raise Refused(411, _UNREADABLE)
     if request.content_length > settings.max_mail_bytes + _ROOM:
         raise Refused(413, f"All files together may have {settings.max_mail_mb} MB.")

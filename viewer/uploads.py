@@ -159,7 +159,8 @@ async def add_file(request: web.Request) -> web.Response:
     asked = await _asked(request)
     name, size, mark = asked.get("name"), asked.get("size"), asked.get("mark")
     whole = isinstance(size, int) and not isinstance(size, bool) and size >= 0
-    if not isinstance(name, str) or not isinstance(mark, str) or not whole or len(mark) > 100:
+    marked = isinstance(mark, str) and mark.isascii() and mark.isprintable() and len(mark) <= 100
+    if not isinstance(name, str) or not isinstance(mark, str) or not whole or not marked:
         raise Refused(400, "A file has a name, a size and a mark.")
     assert isinstance(size, int)
     async with house.database.write() as connection:

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route
 
 from inbound.scans.mesh import Mesh
 from scanpost import jaws
@@ -159,6 +159,8 @@ async def test_a_shell_of_two_millimetres_measures_two_through_and_in_section(
     assert await page.locator(".card-row").count() == 2, (
         "a section stays while something is measured"
     )
+    assert await page.get_by_role("button", name="Level").get_attribute("aria-pressed") == "true"
+    await page.get_by_role("button", name="Across").click()
     await page.get_by_role("button", name="Face it").click()
     await until(lambda: looks_along(page, (1, 0, 0)), "the cut is faced")
     await page.click("[data-tool=distance]")
@@ -213,7 +215,7 @@ async def test_a_gap_and_an_overlap_show_their_colours_and_numbers(
     said = []
     for dx in (-60, 60):
         await page.mouse.move(x + dx, y)
-        said.append(await page.evaluate("document.querySelector('.stage').dataset.reading"))
+        said.append(await page.evaluate("document.querySelector('.legend-reading')?.textContent"))
     assert sorted(said) == ["+0.30 mm to the other jaw", "−0.05 mm to the other jaw"]
     await page.keyboard.press("Escape")
     await page.mouse.move(5, 5)
@@ -276,6 +278,64 @@ async def test_a_pin_stays_and_the_owner_gets_the_words_the_place_and_the_pictur
 def png_of(letter: EmailMessage) -> bytes:
     [picture] = [part for part in letter.walk() if part.get_content_type() == "image/png"]
     return picture.get_content()
+
+
+async def test_what_was_lost_on_its_way_is_sent_anew_and_never_taken_for_something_else(
+    running: Running, chromium: Browser
+) -> None:
+    page = await opened(running, chromium, {"C-1042-LowerJaw.stl": plate(0)})
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/remarks", lose_the_answer, times=1)
+    await page.fill("#say-text", "looks fine")
+    await page.click(".say button[type=submit]")
+    await page.locator(".say-problem", has_text="Not sent").wait_for()
+    await page.get_by_role("button", name="Approve").first.click()
+    await page.locator("#decide-approved").get_by_role("button", name="Approve").click()
+    await page.get_by_text("You approved this version.").wait_for()
+    assert f"{KIM} approved version 1" in text_of(await running.inbox.letter("verdict", ANNA))
+    await page.click(".say button[type=submit]")
+    await page.locator(".say-problem").wait_for(state="hidden")
+    await running.all_done()
+    kinds = [one["X-Scanpost-Kind"] for one in running.inbox.letters]
+    assert (kinds.count("remark"), kinds.count("verdict")) == (2, 1), "each occasion is one letter"
+
+
+async def test_keys_alone_measure_read_a_map_and_draw_an_arrow(
+    running: Running, chromium: Browser
+) -> None:
+    page = await opened(running, chromium, {"C-1042-LowerJaw.stl": plate(0)})
+    await page.locator("[data-view=lower]").press("Enter")
+    await page.locator("[data-tool=distance]").press("Enter")
+    canvas = page.locator(".stage [role=application]")
+    await canvas.focus()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Shift+ArrowRight")
+    await page.keyboard.press("Enter")
+    assert await measured(page) > 0.5
+    await page.locator("[data-tool=snapshot]").press("Enter")
+    paper = page.locator(".snapshot-paper canvas")
+    before = await paper.evaluate("canvas => canvas.toDataURL()")
+    await paper.focus()
+    for key in ("Enter", "ArrowRight", "ArrowRight", "ArrowDown", "Enter"):
+        await page.keyboard.press(key)
+    assert await paper.evaluate("canvas => canvas.toDataURL()") != before
+    await page.get_by_role("button", name="Use it").press("Enter")
+    await page.get_by_text("Your drawing goes with it.").first.wait_for()
+
+
+async def test_the_picture_for_a_phone_is_a_code_that_can_be_scanned(
+    running: Running, chromium: Browser
+) -> None:
+    page = await opened(running, chromium, {"C-1042-LowerJaw.stl": plate(0)})
+    await page.click("[data-do=phone]")
+    code = page.locator(".phone-code svg")
+    await code.wait_for()
+    seen = np.asarray(Image.open(io.BytesIO(await code.screenshot())).convert("L"))
+    assert 0.2 < (seen < 60).mean() < 0.6, "dark squares on white"
 
 
 async def test_a_verdict_binds_is_said_once_and_offline_not_at_all(

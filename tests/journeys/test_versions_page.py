@@ -97,7 +97,7 @@ async def highest(
     for x in np.linspace(around[0] - reach, around[0] + reach, steps):
         for y in np.linspace(around[1] - reach, around[1] + reach, steps):
             await page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
-            said = await page.evaluate("document.querySelector('.stage').dataset.reading")
+            said = await page.evaluate("document.querySelector('.legend-reading')?.textContent")
             number = re.match(r"\+([\d.]+) mm changed", said or "")
             if number and float(number[1]) > found[1]:
                 found = ((x, y), float(number[1]))

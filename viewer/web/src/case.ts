@@ -72,7 +72,6 @@ export interface Remark {
   readonly id: string;
   readonly kind: "comment" | "approved" | "changes";
   readonly author: string;
-  readonly mine: boolean;
   readonly text: string;
   readonly reasons: readonly string[];
   readonly marks: readonly Mark[];

@@ -51,6 +51,10 @@ export function connectDecision(sending: Sending, hooks: Hooks): void {
       problem.textContent = answer.sentence;
       return;
     }
+    if (answer.value.remark.kind !== kind) {
+      problem.textContent = words.serverTrouble;
+      return;
+    }
     text.value = "";
     for (const box of boxes) box.checked = false;
     sheet.close();

@@ -7,7 +7,15 @@ import { post } from "./post";
 import type { Stage } from "./stage";
 import { words } from "./words";
 
-export function connectExtras(shared: Case, stage: Stage, parts: Parts): void {
+/**
+ * @param seen the picture as it stands, with all that lies over it.
+ */
+export function connectExtras(
+  shared: Case,
+  stage: Stage,
+  parts: Parts,
+  seen: () => HTMLCanvasElement,
+): void {
   toggle("colour", true, (on) => {
     parts.look.colours = on;
     parts.repaint();
@@ -23,7 +31,7 @@ export function connectExtras(shared: Case, stage: Stage, parts: Parts): void {
   if (!shared.versions.some(({ scans }) => scans.some(({ colours }) => colours))) {
     element('[data-look="colour"]').hidden = true;
   }
-  connectPaper(stage);
+  connectPaper(seen);
   connectPhone(shared);
 }
 
@@ -38,14 +46,14 @@ function toggle(name: string, on: boolean, run: (on: boolean) => void): void {
 }
 
 /** Paper gets what is seen: a canvas may print empty, a picture does not. */
-function connectPaper(stage: Stage): void {
+function connectPaper(seen: () => HTMLCanvasElement): void {
   const paper = make("img", { class: "paper", alt: "" });
   element(".stage").append(paper);
   addEventListener("beforeprint", () => {
-    paper.src = stage.capture().toDataURL("image/png");
+    paper.src = seen().toDataURL("image/png");
   });
   element('[data-do="print"]').addEventListener("click", async () => {
-    paper.src = stage.capture().toDataURL("image/png");
+    paper.src = seen().toDataURL("image/png");
     await paper.decode().catch(() => {});
     print();
   });
@@ -62,12 +70,12 @@ function connectPhone({ handover }: Case): void {
     const place = element(".phone-code", sheet);
     place.replaceChildren();
     sheet.showModal();
-    const answer = await post<{ svg: string; link: string }>(handover, new FormData());
+    const answer = await post<{ svg: string }>(handover, new FormData());
     if (!answer.ok) {
       place.textContent = words.phoneTrouble;
       return;
     }
-    const picture = new DOMParser().parseFromString(answer.value.svg, "image/svg+xml").documentElement;
-    place.replaceChildren(document.importNode(picture, true));
+    const { body } = new DOMParser().parseFromString(answer.value.svg, "text/html");
+    place.replaceChildren(...body.children);
   });
 }

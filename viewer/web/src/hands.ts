@@ -7,7 +7,7 @@
 import type { Spot, Stage } from "./stage";
 
 /** What a tool wants of the hands. */
-export interface Wishes {
+interface Wishes {
   tap(spot: Spot): void;
   /** Undefined when the pointer leaves the picture. */
   hover(spot: Spot | undefined): void;

@@ -28,7 +28,10 @@ const tableSize = 2048;
 export class Heat implements Tool {
   readonly isLayer = true;
   private on = false;
-  private readonly values = new Map<Part, Int16Array>();
+  /** By their addresses: a scan that two versions show has a map in each. */
+  private readonly values = new Map<string, Int16Array>();
+  /** The number at the pointer, also for ears. */
+  private readonly read = make("span", { class: "legend-reading", role: "status" });
   private reading: { readonly at: Vector3; readonly text: string } | undefined;
 
   constructor(
@@ -59,7 +62,7 @@ export class Heat implements Tool {
     this.on = false;
     this.reading = undefined;
     element(".legend").hidden = true;
-    this.line.hush("parts");
+    this.line.hush("failure");
     for (const part of this.parts.every) part.setPaint();
   }
 
@@ -72,8 +75,7 @@ export class Heat implements Tool {
     const value = met && this.valueAt(met.part, met.triangle, met.point);
     this.reading =
       met && value !== undefined ? { at: met.point, text: words.heat[this.name](signed(value)) } : undefined;
-    // For who reads the page otherwise than by eye.
-    element(".stage").dataset.reading = this.reading?.text ?? "";
+    this.read.textContent = this.reading?.text ?? "";
     this.overlay.refresh();
   }
 
@@ -96,13 +98,14 @@ export class Heat implements Tool {
   }
 
   private async valuesOf(part: Part): Promise<Int16Array | undefined> {
-    const known = this.values.get(part);
+    const address = part.scan[this.name];
+    const known = this.values.get(address);
     try {
       await this.loading.bringFull(part);
       if (part.detail !== "full" || !part.surface) return undefined;
-      const bytes = known ? undefined : await download(part.scan[this.name], silent);
+      const bytes = known ? undefined : await download(address, silent);
       const values = known ?? new Int16Array(bytes!);
-      this.values.set(part, values);
+      this.values.set(address, values);
       return values.length * 3 === part.surface.positions.length ? values : undefined;
     } catch {
       return undefined;
@@ -133,7 +136,7 @@ export class Heat implements Tool {
 
   /** Between a triangle's three corners, as its colour is. */
   private valueAt(part: Part, triangle: number, point: Vector3): number | undefined {
-    const values = this.values.get(part);
+    const values = this.values.get(part.scan[this.name]);
     const surface = part.surface;
     if (!values || !surface) return undefined;
     const corners = [0, 1, 2].map((corner) => surface.corners[triangle * 3 + corner]!);
@@ -167,6 +170,7 @@ export class Heat implements Tool {
       make("strong", {}, words.legends[this.name]),
       bar,
       numbers,
+      this.read,
       ...facts,
     );
     element(".legend").hidden = false;

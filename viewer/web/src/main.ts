@@ -50,7 +50,7 @@ function begin(shared: Case): void {
   stage.canvas.setAttribute("role", "application");
   stage.canvas.setAttribute("aria-label", words.canvas(list(newest.scans.map(({ label }) => label))));
 
-  const parts = new Parts(shared.versions, stage);
+  const parts = new Parts([...shared.versions].reverse(), stage);
   const views = new Views(stage, parts);
   const overlay = new Overlay(stage);
   const section = new Section(stage, parts, overlay);
@@ -59,7 +59,6 @@ function begin(shared: Case): void {
   connectTools(shared, stage, parts, overlay, section, versions, loading, line);
   connectKeys(stage, views, element(".tools"));
   connectScale(stage);
-  connectExtras(shared, stage, parts);
   sayWhatIsHidden(parts, views, line);
   keepThroughContextLoss(stage.canvas, line);
   stage.onFrame(() => {
@@ -137,6 +136,7 @@ function connectTools(
   const snapshot = new Snapshot(stage, overlay, () => talk.tellWith());
   const sending = new Sending(shared, stage, snapshot);
   const talk = new Talk(shared, stage, parts, overlay, picking, marks, snapshot, sending);
+  connectExtras(shared, stage, parts, () => snapshot.seen());
   const tools = new Tools(stage, overlay);
   for (const kind of ["distance", "angle", "thickness"] as const) {
     tools.add(new Measure(kind, stage, overlay, picking, marks));
@@ -159,9 +159,14 @@ function connectTools(
     attached: () => talk.attached(),
     sent: (remark) => talk.sent(remark),
   });
+  talk.showVersion = (version) => versions.show(version);
   versions.onChange((version) => {
     for (const heat of heats) tools.end(heat);
     marks.show(version);
+    talk.turnPage();
+    // Only the newest is decided on; what was said of it is no word about another one.
+    const decision = document.querySelector<HTMLElement>(".decide");
+    if (decision) decision.hidden = version !== shared.version;
   });
   listenForNews(shared, talk, line);
 }

@@ -52,15 +52,24 @@ export class Marks {
     form.set("mark", JSON.stringify(mark));
     const answer = await post<{ id: string | null; mark: Mark }>(this.shared.keep, form, true);
     if (!answer.ok || !answer.value.id) return;
+    const kept = { ...shown, ...answer.value.mark, id: answer.value.id };
     const place = this.kept.indexOf(shown);
-    if (place >= 0) this.kept[place] = { ...shown, ...answer.value.mark, id: answer.value.id };
+    if (place < 0) {
+      this.forget(kept); // it was removed before the server had it
+      return;
+    }
+    this.kept[place] = kept;
     this.changed();
   }
 
   remove(mark: KeptMark): void {
     this.kept = this.kept.filter((one) => one !== mark);
-    if (mark.id) void post(`${this.shared.keep}/${mark.id}/remove`, new FormData(), true);
+    if (mark.id) this.forget(mark);
     this.changed();
+  }
+
+  private forget({ id }: KeptMark): void {
+    void post(`${this.shared.keep}/${id}/remove`, new FormData(), true);
   }
 
   private changed(): void {
@@ -95,8 +104,8 @@ export function draw(pen: Pen, stage: Stage, { kind, points, value }: Mark): voi
   pen.label(amount(kind, value), { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 - 22 });
 }
 
-/** Brings a mark into the middle of the picture, seen from where it is not hidden. */
-export function lookAt(stage: Stage, { points }: Mark): void {
+/** Brings a mark into the middle of the picture. */
+function lookAt(stage: Stage, { points }: Mark): void {
   const middle = new Vector3();
   for (const point of points) middle.add(new Vector3(...point).divideScalar(points.length));
   stage.stand({ ...stage.goal(), target: stage.toWorld(middle) });

@@ -32,7 +32,7 @@ export function scanMaterial(role: string): MeshStandardMaterial {
 }
 
 /** Where a surface has its colours from; from its role where it has none. */
-export interface Colours {
+interface Colours {
   readonly texture: Texture | undefined;
   readonly vertices: boolean;
   /** They are a map's, to be compared with a legend: hollows do not darken them. */

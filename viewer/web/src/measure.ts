@@ -5,7 +5,7 @@ import type { MarkKind, Vector } from "./case";
 import { button, make } from "./dom";
 import { type Marks, angleAt, draw } from "./marks";
 import type { Overlay } from "./overlay";
-import type { Picked, Picking } from "./picking";
+import type { Picking } from "./picking";
 import type { Spot, Stage } from "./stage";
 import type { Tool } from "./tools";
 import { words } from "./words";
@@ -36,7 +36,7 @@ export class Measure implements Tool {
 
   start(): readonly Node[] {
     this.on = true;
-    this.begin("");
+    this.begin();
     return [this.hint, button(words.undo, () => this.undo())];
   }
 
@@ -52,11 +52,15 @@ export class Measure implements Tool {
       this.hint.textContent = words.missed;
       return;
     }
-    this.points.push(picked.point.clone());
-    this.scan ??= picked.part?.scan.n ?? null;
-    if (this.name === "thickness") this.takeThrough(picked);
+    const behind = this.name === "thickness" ? this.picking.through(picked) : undefined;
+    if (this.name === "thickness" && !behind) {
+      this.hint.textContent = words.noOtherSide;
+      return;
+    }
+    if (!this.points.length) this.scan = picked.part?.scan.n ?? null;
+    this.points.push(picked.point.clone(), ...(behind ? [behind] : []));
     if (this.isWhole(this.points)) this.finish();
-    else this.begin("");
+    else this.begin();
   }
 
   hover(spot: Spot | undefined): void {
@@ -64,33 +68,23 @@ export class Measure implements Tool {
     this.overlay.refresh();
   }
 
-  private takeThrough(picked: Picked): void {
-    const behind = this.picking.through(picked);
-    if (behind) this.points.push(behind);
-    else {
-      this.points = [];
-      this.begin(words.noOtherSide);
-    }
-  }
-
   private finish(): void {
     const mark = this.mark(this.points);
     void this.marks.add(mark);
     this.points = [];
     this.over = undefined;
-    this.scan = null;
-    this.begin("");
+    this.begin();
   }
 
   private undo(): void {
     const last = [...this.marks.all].reverse().find(({ kind }) => kind === this.name);
     if (this.points.length) this.points.pop();
     else if (last) this.marks.remove(last);
-    this.begin("");
+    this.begin();
   }
 
-  private begin(problem: string): void {
-    this.hint.textContent = problem || words.hints[this.name][this.points.length] || "";
+  private begin(): void {
+    this.hint.textContent = words.hints[this.name][this.points.length] || "";
     this.overlay.refresh();
   }
 

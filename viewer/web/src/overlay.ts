@@ -9,7 +9,7 @@ export interface Pen {
   line(spots: readonly Spot[], faded?: boolean): void;
   /** A line of many short strokes: pairs of spots. */
   outline(pairs: readonly Spot[]): void;
-  dot(at: Spot, faded?: boolean): void;
+  dot(at: Spot): void;
   label(text: string, at: Spot): void;
   pin(text: string, at: Spot, faded: boolean, chosen: boolean): void;
   handle(at: Spot, towards: Spot): void;
@@ -81,9 +81,9 @@ class CanvasPen implements Pen {
     this.stroke(accent, 2.25, 1, trace);
   }
 
-  dot({ x, y }: Spot, faded = false): void {
-    this.fill(paper, faded ? 0.5 : 1, () => this.context.arc(x, y, 6, 0, 2 * Math.PI));
-    this.fill(accent, faded ? 0.5 : 1, () => this.context.arc(x, y, 4, 0, 2 * Math.PI));
+  dot({ x, y }: Spot): void {
+    this.fill(paper, 1, () => this.context.arc(x, y, 6, 0, 2 * Math.PI));
+    this.fill(accent, 1, () => this.context.arc(x, y, 4, 0, 2 * Math.PI));
   }
 
   label(text: string, { x, y }: Spot): void {

@@ -18,7 +18,7 @@ import type { Surface } from "./surfaces";
 import { words } from "./words";
 
 /** How all scans are looked at. */
-export interface Look {
+interface Look {
   colours: boolean;
   wire: boolean;
   /** What lies on its far side is not drawn; in the patient's frame. */
@@ -26,7 +26,7 @@ export interface Look {
 }
 
 /** Where a ray meets a scan, in the scans' own coordinates. */
-export interface Meeting {
+interface Meeting {
   readonly part: Part;
   readonly point: Vector3;
   readonly triangle: number;
@@ -35,6 +35,8 @@ export interface Meeting {
 }
 
 export class Part {
+  /** As the version that is shown knows it: its number and its maps are that version's. */
+  scan: Scan;
   /** What the visitor wants; a view may still lay the part aside for as long as it lasts. */
   wanted = true;
   aside = false;
@@ -54,10 +56,12 @@ export class Part {
   opaque = 1;
 
   constructor(
-    readonly scan: Scan,
+    scan: Scan,
     private readonly stage: Stage,
     private readonly look: Look,
-  ) {}
+  ) {
+    this.scan = scan;
+  }
 
   get visible(): boolean {
     return this.present && this.wanted && !this.aside;
@@ -207,7 +211,7 @@ export class Parts {
   readonly look: Look = { colours: true, wire: false, plane: undefined };
   /** All that is in any version; a scan that a later version shows again is one part. */
   readonly every: readonly Part[];
-  private readonly ofVersion = new Map<number, readonly Part[]>();
+  private readonly ofVersion = new Map<number, ReadonlyMap<Part, Scan>>();
   private readonly rows: Row[] = [];
   private readonly listeners: (() => void)[] = [];
 
@@ -217,12 +221,13 @@ export class Parts {
   ) {
     const known = new Map<string, Part>();
     for (const { number, scans } of versions) {
-      const parts = scans.map((scan) => {
+      const parts = new Map<Part, Scan>();
+      for (const scan of scans) {
         const part = known.get(scan.home) ?? new Part(scan, stage, this.look);
         known.set(scan.home, part);
-        this.rows.push(new Row(part, number, scan.n, () => this.changed()));
-        return part;
-      });
+        parts.set(part, scan);
+        this.rows.push(new Row(part, number, scan, () => this.changed()));
+      }
       this.ofVersion.set(number, parts);
     }
     this.every = [...known.values()];
@@ -240,8 +245,12 @@ export class Parts {
 
   /** Shows one version's parts, and no other's. */
   present(version: number): void {
-    const parts = this.ofVersion.get(version) ?? [];
-    for (const part of this.every) part.present = parts.includes(part);
+    const scans = this.ofVersion.get(version);
+    for (const part of this.every) {
+      const scan = scans?.get(part);
+      part.present = scan !== undefined;
+      if (scan) part.scan = scan;
+    }
     this.changed();
   }
 
@@ -305,15 +314,14 @@ class Row {
   constructor(
     private readonly part: Part,
     version: number,
-    number: number,
+    { n, role, colours }: Scan,
     changed: () => void,
   ) {
-    const row = element(`[data-of="${version}"] [data-part="${number}"]`);
+    const row = element(`[data-of="${version}"] [data-part="${n}"]`);
     this.toggle = element<HTMLButtonElement>(".part-toggle", row);
     this.state = element(".part-state", row);
     this.slider = element<HTMLInputElement>("input[type=range]", row);
     const output = element<HTMLOutputElement>("output", row);
-    const { role, colours } = part.scan;
     element(".part-swatch", row).style.background = swatch(role, colours);
 
     this.toggle.addEventListener("click", () => {

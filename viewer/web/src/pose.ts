@@ -26,7 +26,7 @@ export interface Pose extends Direction {
   readonly zoom: number;
 }
 
-export interface Axes {
+interface Axes {
   readonly right: Vector3;
   readonly up: Vector3;
   /** Towards the viewer. */

@@ -60,7 +60,7 @@ export class Section implements Tool {
 
   start(): readonly Node[] {
     this.on = true;
-    this.turn(this.way);
+    this.turn(this.nearestWay());
     const ways = make(
       "span",
       { class: "choices", role: "group", "aria-label": words.sectionWay },
@@ -112,6 +112,14 @@ export class Section implements Tool {
   /** Cuts anew, after a scan came in finer detail. */
   refresh(): void {
     if (this.on) this.soon();
+  }
+
+  /** The way whose cut is seen best from where the camera stands. */
+  private nearestWay(): Way {
+    const towards = this.stage.viewpoint().applyQuaternion(this.stage.jaws.quaternion);
+    const sizes = { across: Math.abs(towards.x), front: Math.abs(towards.z), level: Math.abs(towards.y) };
+    const best = Math.max(...Object.values(sizes));
+    return (["across", "front", "level"] as const).find((way) => sizes[way] === best)!;
   }
 
   private choice(way: Way): HTMLButtonElement {

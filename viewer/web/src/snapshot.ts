@@ -7,6 +7,7 @@ import { element } from "./case";
 import type { Overlay } from "./overlay";
 import type { Spot, Stage } from "./stage";
 import type { Tool } from "./tools";
+import { words } from "./words";
 
 /** Pixels of the longer side: enough for a margin, and small enough for a mailbox. */
 const longest = 1600;
@@ -36,6 +37,7 @@ export class Snapshot implements Tool {
       this.paint();
     });
     element('[data-do="take-snapshot"]').addEventListener("click", () => {
+      this.paint(); // without the cross of who draws by keys
       this.drawn = this.paper;
       this.dialog.close();
       this.done();
@@ -55,6 +57,7 @@ export class Snapshot implements Tool {
     element(".snapshot-paper").replaceChildren(this.paper);
     this.paint();
     this.connect(this.paper);
+    this.connectKeys(this.paper);
     this.dialog.showModal();
     return [];
   }
@@ -73,7 +76,8 @@ export class Snapshot implements Tool {
     this.drawn = undefined;
   }
 
-  private seen(): HTMLCanvasElement {
+  /** Scans and what lies over them, as one picture. */
+  seen(): HTMLCanvasElement {
     const scans = this.stage.capture();
     const scale = Math.min(1, longest / Math.max(scans.width, scans.height));
     const canvas = document.createElement("canvas");
@@ -110,6 +114,43 @@ export class Snapshot implements Tool {
       from = undefined;
       this.paint();
     });
+  }
+
+  /** Arrow keys move a cross; Enter sets where the arrow begins, and then where it points. */
+  private connectKeys(paper: HTMLCanvasElement): void {
+    paper.tabIndex = 0;
+    paper.setAttribute("role", "application");
+    paper.setAttribute("aria-label", words.arrowKeys);
+    const step = Math.max(paper.width, paper.height) / 50;
+    let at: Spot = { x: paper.width / 2, y: paper.height / 2 };
+    let from: Spot | undefined;
+    paper.addEventListener("keydown", (event) => {
+      const { key } = event;
+      const right = Number(key === "ArrowRight") - Number(key === "ArrowLeft");
+      const down = Number(key === "ArrowDown") - Number(key === "ArrowUp");
+      if (key !== "Enter" && !right && !down) return;
+      event.preventDefault();
+      at = { x: at.x + right * step, y: at.y + down * step };
+      if (key === "Enter" && from) this.arrows.push({ from, to: at });
+      if (key === "Enter") from = from ? undefined : at;
+      this.paint(from && from !== at ? { from, to: at } : undefined);
+      if (paper.matches(":focus-visible")) this.cross(at);
+    });
+  }
+
+  private cross({ x, y }: Spot): void {
+    const context = this.paper!.getContext("2d")!;
+    const arm = this.paper!.width / 60;
+    for (const [colour, wide] of [["#ffffff", arm / 4] as const, ["#14202b", arm / 8] as const]) {
+      context.strokeStyle = colour;
+      context.lineWidth = wide;
+      context.beginPath();
+      context.moveTo(x - arm, y);
+      context.lineTo(x + arm, y);
+      context.moveTo(x, y - arm);
+      context.lineTo(x, y + arm);
+      context.stroke();
+    }
   }
 
   private paint(drawing?: Arrow): void {

@@ -39,7 +39,7 @@ export interface Spot {
   readonly y: number;
 }
 
-export interface Subject {
+interface Subject {
   /** The points that "Fit" must bring into the picture, in the world. */
   points(): Vector3[];
   /** Where a ray meets the nearest visible scan, if it does. */

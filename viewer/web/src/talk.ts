@@ -18,14 +18,16 @@ import { words } from "./words";
 
 export class Talk implements Tool {
   readonly name = "pin";
-  /** Closes the pin tool: set by whoever shows the tools. */
+  /** Closes the pin tool, and shows another version: set by whoever has the tools. */
   leave: () => void = () => {};
+  showVersion: (version: number) => void = () => {};
   private remarks: readonly Remark[];
   private chosen: Remark | undefined;
   private pin: Mark | undefined;
   private readonly text = element<HTMLTextAreaElement>("#say-text");
   private readonly problem = element(".say-problem");
   private readonly send = element<HTMLButtonElement>(".say button[type=submit]");
+  private readonly hint = make("p", { class: "card-hint", role: "status" });
   private withMarks = true;
 
   constructor(
@@ -50,7 +52,8 @@ export class Talk implements Tool {
   }
 
   start(): readonly Node[] {
-    return [make("p", { class: "card-hint" }, words.pinHint)];
+    this.hint.textContent = words.pinHint;
+    return [this.hint];
   }
 
   stop(): void {}
@@ -58,7 +61,10 @@ export class Talk implements Tool {
   /** A pin is dropped, and its words are asked for at once. */
   tap(spot: Spot): void {
     const picked = this.picking.at(spot);
-    if (!picked) return;
+    if (!picked) {
+      this.hint.textContent = words.missed;
+      return;
+    }
     const points = [picked.point.toArray() as unknown as Vector];
     this.pin = { kind: "pin", points, value: null, scan: picked.part?.scan.n ?? null };
     this.leave();
@@ -81,8 +87,15 @@ export class Talk implements Tool {
 
   /** What goes with the next remark, and is there no more when it has arrived. */
   attached(): readonly Mark[] {
-    const measured = this.withMarks ? this.marks.all.map(({ kind, points, value, scan }) => ({ kind, points, value, scan })) : [];
+    const measured = this.withMarks ? this.marks.all.map(bare) : [];
     return this.pin ? [this.pin, ...measured] : measured;
+  }
+
+  /** Another version is shown: what belongs to the one before does not go with a comment on it. */
+  turnPage(): void {
+    this.pin = this.chosen = undefined;
+    this.snapshot.forget();
+    this.tellWith();
   }
 
   sent(remark: Remark): void {
@@ -95,17 +108,17 @@ export class Talk implements Tool {
 
   /** Says again what goes with the comment: a drawing was made. */
   tellWith(): void {
+    for (const place of document.querySelectorAll(".say-with")) place.replaceChildren(...this.extras());
+    this.overlay.refresh();
+  }
+
+  private extras(): Node[] {
     const rows: Node[] = [];
-    if (this.pin) {
-      rows.push(this.extra(words.withPin, () => (this.pin = undefined)));
-    }
-    if (this.snapshot.drawn) {
-      rows.push(this.extra(words.withDrawing, () => this.snapshot.forget()));
-    }
+    if (this.pin) rows.push(this.extra(words.withPin, () => (this.pin = undefined)));
+    if (this.snapshot.drawn) rows.push(this.extra(words.withDrawing, () => this.snapshot.forget()));
     const { length } = this.marks.all;
     if (length) rows.push(this.choice(words.withMeasures(length)));
-    element(".say-with").replaceChildren(...rows);
-    this.overlay.refresh();
+    return rows;
   }
 
   private extra(label: string, remove: () => void): HTMLElement {
@@ -116,7 +129,10 @@ export class Talk implements Tool {
 
   private choice(label: string): HTMLElement {
     const box = make("input", { type: "checkbox", checked: this.withMarks });
-    box.addEventListener("change", () => (this.withMarks = box.checked));
+    box.addEventListener("change", () => {
+      this.withMarks = box.checked;
+      this.tellWith();
+    });
     return make("label", { class: "say-extra" }, box, label);
   }
 
@@ -133,6 +149,7 @@ export class Talk implements Tool {
     }
     this.text.value = "";
     this.sent(answer.value.remark);
+    this.text.focus();
   }
 
   private tell(): void {
@@ -175,8 +192,9 @@ export class Talk implements Tool {
   }
 
   private choose(remark: Remark): void {
+    const { view, version } = remark;
+    if (version !== this.marks.version) this.showVersion(version);
     this.chosen = remark;
-    const { view } = remark;
     if (view) {
       const target = new Vector3(view.x, view.y, view.z);
       this.stage.stand({ azimuth: view.azimuth, polar: view.polar, zoom: view.zoom, target });
@@ -201,4 +219,9 @@ export class Talk implements Tool {
     const spot = this.stage.spot(new Vector3(...point));
     pen.pin(text, spot, isHidden(this.stage, this.parts, point), isChosen);
   }
+}
+
+/** A mark without what this page knows of it. */
+function bare({ kind, points, value, scan }: Mark): Mark {
+  return { kind, points, value, scan };
 }

@@ -40,9 +40,9 @@ export class Tools {
       stage.canvas.addEventListener(event, () => overlay.refresh());
     }
     stage.canvas.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || !this.hand?.tap) return;
+      if (event.key !== "Enter" || !this.tapped) return;
       const { width, height } = stage.size;
-      this.hand.tap({ x: width / 2, y: height / 2 });
+      this.tap({ x: width / 2, y: height / 2 });
       event.preventDefault();
     });
     document.addEventListener("keydown", (event) => {
@@ -85,8 +85,7 @@ export class Tools {
   }
 
   tap(spot: Spot): void {
-    const tool = this.hand ?? [...this.active].reverse().find(({ tap }) => tap);
-    tool?.tap?.(spot);
+    this.tapped?.tap?.(spot);
   }
 
   hover(spot: Spot | undefined): void {
@@ -105,9 +104,14 @@ export class Tools {
     return this.active.find(({ isLayer }) => !isLayer);
   }
 
+  /** Whose a tap is: the tool's in the hand, else the layer's that came last and wants one. */
+  private get tapped(): Tool | undefined {
+    return this.hand ?? [...this.active].reverse().find(({ tap }) => tap);
+  }
+
   /** Whether Enter taps the middle of the picture: who uses keys must see where that is. */
   private get takesKeys(): boolean {
-    return this.hand?.tap !== undefined && this.stage.canvas.matches(":focus-visible");
+    return this.tapped?.tap !== undefined && this.stage.canvas.matches(":focus-visible");
   }
 
   private begin(tool: Tool): void {
@@ -117,7 +121,7 @@ export class Tools {
     if (content.length) {
       const done = button("×", () => this.end(tool), "mark-remove card-done");
       done.setAttribute("aria-label", words.done);
-      const card = make("div", { class: "card-row", "data-card": tool.name }, ...content, done);
+      const card = make("div", { class: "card-row" }, ...content, done);
       this.cards.set(tool, card);
       this.holder.append(card);
     }

@@ -19,7 +19,7 @@ interface View extends Direction {
 const quarter = Math.PI / 2;
 
 export const viewNames = ["Front", "Back", "Left", "Right", "Upper", "Lower"] as const;
-export type ViewName = (typeof viewNames)[number];
+type ViewName = (typeof viewNames)[number];
 
 const views: Record<ViewName, View> = {
   Front: { azimuth: 0, polar: quarter },

@@ -50,6 +50,7 @@ export const words = {
     thickness: (value: string) => t("Thickness {value}", { value }),
   },
   pin: t("Pin"),
+  arrowKeys: t("Arrow keys move a cross. Enter begins an arrow there, and Enter again ends it."),
   pinHint: t("Tap the place that you want to say something about."),
   withPin: t("A pin on the scan goes with it."),
   withDrawing: t("Your drawing goes with it."),
