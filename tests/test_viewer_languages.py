@@ -13,10 +13,11 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.axe import violations
 from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, link_of, mail, reply, text_of
-from tests.journeys.test_review_page import Watch, enter, fully_drawn, share, violations
+from tests.reviewing import Watch, enter, fully_drawn, share
 from tests.sentences import Sentence, all_sentences, glued_sentences
 from viewer import languages
 from viewer.languages import ENGLISH, LANGUAGES, LOCALE, Speech, accepted
