@@ -15,7 +15,7 @@ from viewer import templates
 ROOT = Path(__file__).parent.parent
 Sentence = str | tuple[str, str]
 # What raises or is raised with a sentence for people; its first word is the sentence.
-SAYING = {"say", "msgid", "Gone", "NotFound", "NotSaid", "TooLate", "NoMark"}
+SAYING = {"say", "msgid", "Gone", "NotFound", "NotSaid", "TooLate", "NoMark", "Refused"}
 
 
 def all_sentences() -> dict[Sentence, str]:
@@ -68,8 +68,10 @@ def sentence_of(call: ast.Call) -> ast.expr | None:
 
 
 def of_script() -> Iterator[tuple[Sentence, str]]:
-    for said in json.loads((templates.STATIC / "words.json").read_text()):
-        yield (said if isinstance(said, str) else (said[0], said[1])), "viewer/web/src/words.ts"
+    for script, sentences in json.loads((templates.STATIC / "words.json").read_text()).items():
+        place = "viewer/web/src/" + ("upload-words.ts" if script == "upload.js" else "words.ts")
+        for said in sentences:
+            yield (said if isinstance(said, str) else (said[0], said[1])), place
 
 
 def of_tables() -> Iterator[tuple[Sentence, str]]:

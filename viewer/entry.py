@@ -14,6 +14,7 @@ from store.tokens import new_id
 from viewer.devices import admit, go_on, let_in_as_first, one_tap
 from viewer.forms import Form, own_form
 from viewer.handover import arrive
+from viewer.languages import say
 from viewer.page import case_page
 from viewer.password import judge_password
 from viewer.templates import page
@@ -40,8 +41,10 @@ async def open_link(request: web.Request) -> web.Response:
         return await arrive(request, visit, form, scanned) or await _entry_page(
             request,
             visit,
-            "The picture that was scanned has been used, or is older than ten minutes. Show a new one on"
-            " the other device, or go on with the button.",
+            say(
+                "The picture that was scanned has been used, or is older than ten minutes. Show a new"
+                " one on the other device, or go on with the button."
+            ),
         )
     if visit.device is None and _needs_code(visit):
         return await _second_tap(request, visit, form) or _to_code(visit)
@@ -80,8 +83,8 @@ async def leave(request: web.Request) -> web.Response:
             )
     response = page(
         "ended",
-        heading="Closed on this device",
-        sentence="To look again here, open the link in the letter; a code may be asked for.",
+        heading=say("Closed on this device"),
+        sentence=say("To look again here, open the link in the letter; a code may be asked for."),
     )
     response.headers["Clear-Site-Data"] = '"cache"'  # what was drawn here stays with nobody else
     secure = house.settings.secure

@@ -12,10 +12,11 @@ from store.records import access, knocks
 from store.states import KnockKind
 from viewer.devices import admit, go_on, one_tap
 from viewer.forms import Form, own_form
+from viewer.languages import msgid, say
 from viewer.templates import page
 from viewer.visit import HOUSE, Visit, visit_in_session
 
-_TOO_MANY = (
+_TOO_MANY = msgid(
     "Twenty pictures in an hour are enough. Try again later, or open the letter on the phone."
 )
 
@@ -33,8 +34,8 @@ async def show_picture(request: web.Request) -> web.Response:
         secret = await knocks.offer(connection, person.id, visit.session.id, now) if may else ""
     if not may:
         if as_json:
-            return _no_store(web.json_response({"sentence": _TOO_MANY}, status=429))
-        return page("ended", 429, heading="Enough for now", sentence=_TOO_MANY)
+            return _no_store(web.json_response({"sentence": say(_TOO_MANY)}, status=429))
+        return page("ended", 429, heading=say("Enough for now"), sentence=say(_TOO_MANY))
     link = f"{house.settings.base_url}/r/{visit.token}?from={secret}"
     picture = _picture(link)
     if as_json:

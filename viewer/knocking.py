@@ -17,18 +17,24 @@ from store.states import KnockKind, Proof
 from store.tokens import derive_for_page, has_shape, new_id
 from viewer.devices import ONCE, admit, let_in, one_tap
 from viewer.forms import Form, own_form
+from viewer.languages import msgid, say
 from viewer.password import judge_password
 from viewer.templates import page
 from viewer.visit import HOUSE, Visit, cookie_name, form_key, is_scripted, visit_of
 
 _ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+")
-_NO_ADDRESS = "Write the whole address, as in name@clinic.example."
-_TOO_MANY = (
+_NO_ADDRESS = msgid("Write the whole address, as in name@clinic.example.")
+_TOO_MANY = msgid(
     "Too many codes were asked for with this link: five in an hour, or twenty in a day. Try again in an"
     " hour."
 )
-_WRONG = "This code does not count. Each counts once, for ten minutes, where it was asked for."
-_ASK_ANEW = f"{_WRONG} Ask for another one."
+_WRONG = msgid(
+    "This code does not count. Each counts once, for ten minutes, where it was asked for."
+)
+_ASK_ANEW = msgid(
+    "This code does not count. Each counts once, for ten minutes, where it was asked for. Ask for"
+    " another one."
+)
 
 
 async def show_door(request: web.Request) -> web.Response:
@@ -48,13 +54,13 @@ async def ask_for_code(request: web.Request) -> web.Response:
         return _address_page(visit)
     address = form.get("address", "")
     if not _ADDRESS.fullmatch(address):
-        return _address_page(visit, _NO_ADDRESS)
+        return _address_page(visit, say(_NO_ADDRESS))
     house, person = request.app[HOUSE], visit.holder.person
     knock_id, now = _knock_id(visit, form, address), house.clock.now()
     async with house.database.write() as connection:
         if await knocks.find(connection, knock_id) is None:
             if not await knocks.may_ask(connection, person.id, KnockKind.CODE, now):
-                return _address_page(visit, _TOO_MANY, 429)
+                return _address_page(visit, say(_TOO_MANY), 429)
             await _knock(request, connection, visit, knock_id, address)
     house.poke()
     response = _to(visit, "/code")
@@ -85,7 +91,8 @@ async def take_code(request: web.Request) -> web.Response:
         return admit(request, visit, secret, opened.created_at)
     if knock is None:
         again = await _knock_of(request, visit)
-        return _code_page(visit, _WRONG if again else _ASK_ANEW)
+        problem = say(_WRONG) if again else say(_ASK_ANEW)
+        return _code_page(visit, problem)
     if problem := await judge_password(request, visit, form.get("password", "")):
         return _code_page(visit, problem)
     return await _enter(request, visit, form, knock)
@@ -113,7 +120,7 @@ async def _enter(request: web.Request, visit: Visit, form: Form, knock: Knock) -
         if opened is None and used:
             await let_in(connection, visit, secret, Proof.CODE, now)
     if not used:
-        return _code_page(visit, _WRONG)
+        return _code_page(visit, say(_WRONG))
     response = admit(request, visit, secret, opened.created_at if opened else now)
     name, secure = _cookie_name(request, visit), house.settings.secure
     response.del_cookie(name, path="/", secure=secure, httponly=True)

@@ -66,11 +66,13 @@ class Speech:
         chosen: by a link of ours, and so to be kept from page to page.
         can_switch: whether the page may be asked for again in another language; what a POST has
             answered may not.
+        query: what the address says besides the language.
     """
 
     language: Language = ENGLISH
     chosen: bool = False
     can_switch: bool = False
+    query: tuple[tuple[str, str], ...] = ()
 
 
 _NOBODY = Speech()
@@ -81,7 +83,8 @@ _SPEECH: ContextVar[Speech] = ContextVar("speech", default=_NOBODY)
 async def speak(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answers in the visitor's language; a redirect keeps the one that was chosen."""
     language, chosen = language_of(request)
-    _SPEECH.set(Speech(language, chosen, request.method in ("GET", "HEAD")))
+    query = tuple((name, value) for name, value in request.query.items() if name != "lang")
+    _SPEECH.set(Speech(language, chosen, request.method in ("GET", "HEAD"), query))
     response = await handler(request)
     if "Location" in response.headers:
         response.headers["Location"] = keep(response.headers["Location"])
@@ -125,6 +128,11 @@ def keep(address: str) -> str:
     query = [(name, value) for name, value in parse_qsl(parts.query) if name != "lang"]
     query.append(("lang", language().code))
     return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def switch(to: Language) -> str:
+    """Where a link of this page leads to the same page in another language."""
+    return f"?{urlencode([*spoken().query, ('lang', to.code)])}"
 
 
 # ---------------------------------------------------------------- words

@@ -21,7 +21,9 @@ MOST_VERSIONS = 5  # that the page shows; the newest
 async def case_page(request: web.Request, visit: Visit) -> web.Response:
     async with request.app[HOUSE].database.read() as connection:
         shown = await _case_values(connection, visit)
-    return page("viewer", case=shown, case_json=json_for_script(shown), words_json=words_json())
+    return page(
+        "viewer", case=shown, case_json=json_for_script(shown), words_json=words_json("app.js")
+    )
 
 
 async def count_view(request: web.Request) -> web.Response:

@@ -5,10 +5,11 @@ from aiohttp import web
 from store import passwords
 from store.clock import DAY
 from store.records import outbox, owners, tries
+from viewer.languages import msgid, say
 from viewer.visit import HOUSE, Visit
 
 # The same for a wrong one and for a right one while none counts.
-_WRONG = (
+_WRONG = msgid(
     "This password does not count. After five wrong ones none counts for 15 minutes; capitals matter,"
     " blanks at the ends do not."
 )
@@ -20,16 +21,16 @@ async def judge_password(request: web.Request, visit: Visit, typed: str) -> str:
     if not case.password:
         return ""
     if not typed:  # a robot that presses buttons must not lock anybody out
-        return "Type the password of this case."
+        return say("Type the password of this case.")
     house = request.app[HOUSE]
     now = house.clock.now()
     async with house.database.write() as connection:
         left = await tries.take(connection, person.id, now)
     if left is None:
-        return _WRONG
+        return say(_WRONG)
     right = await house.threads.run(passwords.is_right, typed, case.password)
     if not right and left:
-        return _WRONG
+        return say(_WRONG)
     async with house.database.write() as connection:
         if right:
             await tries.forget(connection, person.id)
@@ -38,4 +39,4 @@ async def judge_password(request: web.Request, visit: Visit, typed: str) -> str:
             once = f"locked|{person.id}|{now // DAY}"
             await outbox.write(connection, draft, house.settings.domain, now, once)
     house.poke()
-    return "" if right else _WRONG
+    return "" if right else say(_WRONG)

@@ -13,25 +13,27 @@ from typing import Any
 
 from aiohttp import web
 
-from store.errors import Gone, TryAgain
+from store.errors import Gone, Refusal, TryAgain
 from store.house import House, SealedObject, piece_name
 from store.tokens import new_id
 from store.uploads import LARGEST_PIECE
+from viewer.languages import msgid
 
 CHUNK = 1 << 16
 IDLE = 30.0  # seconds without a byte until a place is given to somebody else
 LONGEST_PIECE, LONGEST_FORM = 600.0, 3_600.0  # seconds, however steadily it trickles
 MOST_AT_ONCE, MOST_OF_ONE = 24, 4  # requests that bring bytes: of all uploads, and of one
+_DISK_IS_FULL = msgid("This server's disk is full. What is here is kept; try again later.")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Read = Callable[[int], Awaitable[bytes]]
 Piece = dict[str, Any]
 
 
-class NoRoom(Exception):
+class NoRoom(Refusal):
     """The disk is full: a sentence for who wants to upload."""
 
     def __init__(self) -> None:
-        super().__init__("This server's disk is full. What is here is kept; try again later.")
+        super().__init__(_DISK_IS_FULL)
 
 
 class Places:

@@ -11,12 +11,14 @@ from store.errors import NotFound
 from store.records import labs
 from store.refusing import refuse
 from viewer.forms import own_form, typed
+from viewer.languages import msgid, say
 from viewer.templates import page
 from viewer.visit import HOUSE, Visit, form_key, is_scripted, visit_of
 
+# Said in the visitor's language; the owner's letter quotes them in English.
 _REASONS = {
-    "not me": "This is not for me.",
-    "no letters": "I want no more letters of this lab.",
+    "not me": msgid("This is not for me."),
+    "no letters": msgid("I want no more letters of this lab."),
 }
 _ONE_CLICK = "They pressed the button of their mail program that ends letters."
 
@@ -31,18 +33,21 @@ async def take_stop(request: web.Request) -> web.Response:
     visit = await _reviewers_visit(request)
     if (await typed(request)).get("List-Unsubscribe") == "One-Click":
         await _refuse(request, visit, _ONE_CLICK, with_link=False)
-        return page("ended", heading="No more letters", sentence="None will be sent to you.")
+        sentence = say("None will be sent to you.")
+        return page("ended", heading=say("No more letters"), sentence=sentence)
     form = await own_form(request, visit)
     if is_scripted(request):
         return await _page(request, visit)
     words = _REASONS.get(form.get("reason", ""))
     if words is None:
-        return await _page(request, visit, "Say which of the two it is.")
+        return await _page(request, visit, say("Say which of the two it is."))
     await _refuse(request, visit, words, with_link=True)
     return page(
         "ended",
-        heading="Your link has ended",
-        sentence="You get no more letters of this lab by this service, and the lab has been told.",
+        heading=say("Your link has ended"),
+        sentence=say(
+            "You get no more letters of this lab by this service, and the lab has been told."
+        ),
     )
 
 
@@ -72,6 +77,6 @@ async def _page(request: web.Request, visit: Visit, problem: str = "") -> web.Re
         base=f"/r/{visit.token}",
         hidden={"key": form_key(visit)},
         lab=lab.name,
-        reasons=_REASONS,
+        reasons={reason: say(words) for reason, words in _REASONS.items()},
         problem=problem,
     )

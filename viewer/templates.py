@@ -16,13 +16,14 @@ from viewer.languages import (
     number,
     say_markup,
     spoken,
+    switch,
     words_for_script,
 )
 
 STATIC = Path(__file__).parent / "static"
 BUNDLE: dict[str, Any] = json.loads((STATIC / "bundle.json").read_text())
 _ASSETS = {name: f"/static/{built['file']}" for name, built in BUNDLE["outputs"].items()}
-_SCRIPTS_WORDS: list[str | list[str]] = json.loads((STATIC / "words.json").read_text())
+_SCRIPTS_WORDS: dict[str, list[str | list[str]]] = json.loads((STATIC / "words.json").read_text())
 _ADDRESSES = ("action", "back")  # values of a page that lead to another one of ours
 _ENVIRONMENT = Environment(
     loader=PackageLoader("templates", "."),
@@ -37,6 +38,7 @@ _ENVIRONMENT.globals |= {
     "languages": LANGUAGES.values(),
     "listed": listed,
     "number": number,
+    "switch": switch,
 }
 
 
@@ -58,9 +60,9 @@ def page(name: str, status: int = 200, **values: Any) -> web.Response:
     )
 
 
-def words_json() -> Markup:
-    """What the script says in the visitor's language."""
-    return json_for_script(words_for_script(_SCRIPTS_WORDS))
+def words_json(script: str) -> Markup:
+    """What a page's script says in the visitor's language."""
+    return json_for_script(words_for_script(_SCRIPTS_WORDS[script]))
 
 
 def json_for_script(value: Any) -> Markup:

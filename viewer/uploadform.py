@@ -11,6 +11,7 @@ from aiohttp import BodyPartReader, web
 from store.records import uploads
 from store.tokens import new_id
 from store.uploads import MOST_FILES
+from viewer.languages import msgid, number, say, say_error
 from viewer.pieces import LONGEST_FORM, PLACES, NoRoom, check_room, drop_pieces, take_file
 from viewer.templates import page
 from viewer.uploads import (
@@ -30,7 +31,7 @@ from viewer.visit import HOUSE, require_same_origin
 _FIELDS = frozenset({"reviewers", "subject", "note"})
 _ROOM = 1 << 20  # bytes of a form besides its files
 _MOST_PARTS = MOST_FILES + 10
-_UNREADABLE = "The form did not arrive as it was sent. Send it once more."
+_UNREADABLE = msgid("The form did not arrive as it was sent. Send it once more.")
 
 
 async def take_form(request: web.Request) -> web.Response:
@@ -45,14 +46,14 @@ async def take_form(request: web.Request) -> web.Response:
                 await _read(request, found, typed)
         sentence = await take_click(request, found, words_of(typed))
     except Refused as refusal:
-        return await _again(request, found, typed, str(refusal), refusal.status)
+        return await _again(request, found, typed, say_error(refusal), refusal.status)
     except NoRoom as full:
-        return await _again(request, found, typed, str(full), 507)
+        return await _again(request, found, typed, say_error(full), 507)
     except (ValueError, LookupError, AssertionError):  # no browser writes such a form
-        return await _again(request, found, typed, _UNREADABLE, 400)
+        return await _again(request, found, typed, say(_UNREADABLE), 400)
     except TimeoutError:
-        return await _again(request, found, typed, "The connection was too slow.", 408)
-    return page("ended", heading=TAKEN, sentence=sentence)
+        return await _again(request, found, typed, say("The connection was too slow."), 408)
+    return page("ended", heading=say(TAKEN), sentence=sentence)
 
 
 async def _again(
@@ -66,12 +67,13 @@ def _check_form(request: web.Request) -> None:
     """Raises Refused for what is too large before a byte of it is read."""
     settings = request.app[HOUSE].settings
     if request.content_type != "multipart/form-data":
-        raise Refused(415, _UNREADABLE)
+        raise Refused(_UNREADABLE, 415)
     packed = request.headers.get("Content-Encoding", "identity") != "identity"
     if request.content_length is None or packed:
-        raise Refused(411, _UNREADABLE)
+        raise Refused(_UNREADABLE, 411)
     if request.content_length > settings.max_mail_bytes + _ROOM:
-        raise Refused(413, f"All files together may have {settings.max_mail_mb} MB.")
+        limit = number(settings.max_mail_mb)
+        raise Refused("All files together may have {limit} MB.", 413, limit=limit)
     check_room(request.app[HOUSE], request.content_length)
 
 
@@ -81,7 +83,9 @@ async def _read(request: web.Request, found: Opened, typed: dict[str, str]) -> N
     while (part := await reader.next()) is not None:
         parts += 1
         if parts > _MOST_PARTS or not isinstance(part, BodyPartReader):
-            raise Refused(413, f"A form may bring {MOST_FILES} files. Pack the others as ZIP.")
+            raise Refused(
+                "A form may bring {most} files. Pack the others as ZIP.", 413, most=MOST_FILES
+            )
         if part.filename:
             await _take_file(request, found, part, part.filename)
         elif part.filename is None and part.name in _FIELDS:
@@ -113,5 +117,5 @@ async def _text(part: BodyPartReader) -> str:
     while chunk := await part.read_chunk():
         typed += chunk
         if len(typed) > 8 * LONGEST_NOTE:
-            raise Refused(413, "The note is too long.")
+            raise Refused("The note is too long.", 413)
     return typed.decode(errors="replace")

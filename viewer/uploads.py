@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.errors import Gone, NotFound
+from store.errors import Gone, NotFound, Refusal
 from store.house import House
 from store.model import Case, Member
 from store.records import audit, cases, labs, uploads
@@ -24,14 +24,15 @@ from store.uploads import (
     Upload,
     UploadFile,
 )
+from viewer.languages import msgid, number, say, say_error
 from viewer.pieces import LONGEST_PIECE, PLACES, NoRoom, check_room, drop_pieces, take_piece
-from viewer.templates import page
+from viewer.templates import page, words_json
 from viewer.visit import HOUSE, require_same_origin
 
 LONGEST_REVIEWERS, LONGEST_SUBJECT, LONGEST_NOTE, LONGEST_NAME = 2_000, 160, 8_000, 200
-TAKEN = "Taken"
-ON_ITS_WAY = "A letter with the link is on its way."
-_CASE_ON_ITS_WAY = "A letter that says what became of it is on its way."
+TAKEN = msgid("Taken")
+ON_ITS_WAY = msgid("A letter with the link is on its way.")
+_CASE_ON_ITS_WAY = msgid("A letter that says what became of it is on its way.")
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,20 @@ class Opened:
         return f"/u/{self.token}"
 
 
-class Refused(Exception):
+class Refused(Refusal):
     """What was sent is not taken; the page goes on.
 
     Attributes:
         status: of the answer.
-        values: what else the script is to know.
+        received: where the next piece begins, if the script is to know it.
     """
 
-    def __init__(self, status: int, sentence: str, **values: Any) -> None:
-        super().__init__(sentence)
+    def __init__(
+        self, sentence: str, status: int, *, received: int | None = None, **values: object
+    ) -> None:
+        super().__init__(sentence, **values)
         self.status = status
-        self.values = values
+        self.received = received
 
 
 # ---------------------------------------------------------------- the page
@@ -84,7 +87,7 @@ async def upload_page(
     return page(
         "upload",
         status,
-        action=found.path,
+        base=found.path,
         sender=found.member.name or found.member.address,
         case_name=found.case.name if found.case else "",
         words=words or Words(upload.reviewers, upload.subject, upload.note),
@@ -95,6 +98,7 @@ async def upload_page(
         smallest=SMALLEST_PIECE,
         largest=LARGEST_PIECE,
         problem=problem,
+        words_json=words_json("upload.js"),
     )
 
 
@@ -129,7 +133,8 @@ async def _live(
 def _gone(house: House) -> Gone:
     return Gone(
         "This upload page has taken its files, or its time is over. What was shared is answered by a"
-        f" letter. For a new page write UPLOAD in a mail to {house.settings.addressing.share()}."
+        " letter. For a new page write UPLOAD in a mail to {address}.",
+        address=house.settings.addressing.share(),
     )
 
 
@@ -161,7 +166,7 @@ async def add_file(request: web.Request) -> web.Response:
     whole = isinstance(size, int) and not isinstance(size, bool) and size >= 0
     marked = isinstance(mark, str) and mark.isascii() and mark.isprintable() and len(mark) <= 100
     if not isinstance(name, str) or not isinstance(mark, str) or not whole or not marked:
-        raise Refused(400, "A file has a name, a size and a mark.")
+        raise Refused("A file has a name, a size and a mark.", 400)
     assert isinstance(size, int)
     async with house.database.write() as connection:
         await _live(house, connection, found.token, await uploads.find(connection, found.upload.id))
@@ -187,13 +192,13 @@ async def take_bytes(request: web.Request) -> web.Response:
             async with asyncio.timeout(LONGEST_PIECE):
                 piece = await take_piece(house, key, upload_id, read)
         except TimeoutError:
-            raise Refused(408, "The connection is too slow. What is here is kept.") from None
+            raise Refused("The connection is too slow. What is here is kept.", 408) from None
     if piece is None:
         return _json(_shown(file))
     if not await _note(house, found, file, piece):
         await drop_pieces(house, upload_id, [piece])
         _, file = await _file(request)  # raises Gone where that is the reason
-        raise Refused(409, "These bytes are here already.", received=file.received)
+        raise Refused("These bytes are here already.", 409, received=file.received)
     return _json({"received": file.received + piece["size"]})
 
 
@@ -205,19 +210,22 @@ async def remove_file(request: web.Request) -> web.Response:
     async with house.database.write() as connection:
         await uploads.drop_file(connection, file)
     await drop_pieces(house, found.upload.id, file.pieces)
-    raise web.HTTPSeeOther(found.path)
+    return web.Response(status=303, headers={"Location": found.path})
 
 
 def check_limits(house: House, files: list[UploadFile], size: int) -> None:
     """The limits of a mail. Raises Refused."""
     limit = house.settings.max_mail_bytes
     if len(files) >= MOST_FILES:
-        raise Refused(413, f"There are {MOST_FILES} files already. Pack the others as ZIP.")
+        raise Refused(
+            "There are {most} files already. Pack the others as ZIP.", 413, most=MOST_FILES
+        )
     if size + sum(file.size for file in files) > limit:
         raise Refused(
+            "All files together may have {limit} MB. Pack the scans as ZIP, or ask for another upload"
+            " page.",
             413,
-            f"All files together may have {house.settings.max_mail_mb} MB. Pack the scans as ZIP, or ask"
-            " for another upload page.",
+            limit=number(house.settings.max_mail_mb),
         )
 
 
@@ -225,18 +233,20 @@ def _check_piece(request: web.Request, file: UploadFile) -> None:
     """Raises Refused for a piece that cannot be the next one, before a byte of it is read."""
     length = request.content_length
     if length is None or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused(411, "A piece says how long it is, and comes as it is.")
+        raise Refused("A piece says how long it is, and comes as it is.", 411)
     offset = request.headers.get("Upload-Offset", "")
     if not offset.isascii() or not offset.isdigit() or len(offset) > 15:
-        raise Refused(400, "A piece says where it begins.")
+        raise Refused("A piece says where it begins.", 400)
     if int(offset) != file.received:
-        raise Refused(409, "The next piece begins elsewhere.", received=file.received)
+        raise Refused("The next piece begins elsewhere.", 409, received=file.received)
     rest = file.size - file.received
     if length > min(LARGEST_PIECE, rest) or length < min(SMALLEST_PIECE, rest):
         raise Refused(
+            "A piece has {least} to {most} bytes, the last one what is left.",
             413,
-            f"A piece has {SMALLEST_PIECE} to {LARGEST_PIECE} bytes, the last one what is left.",
             received=file.received,
+            least=SMALLEST_PIECE,
+            most=LARGEST_PIECE,
         )
 
 
@@ -254,7 +264,7 @@ async def _file(request: web.Request) -> tuple[Opened, UploadFile]:
     async with request.app[HOUSE].database.read() as connection:
         file = await uploads.file_of(connection, found.upload.id, number)
     if file is None:
-        raise Refused(404, "There is no such file any more. Choose it again.")
+        raise Refused("There is no such file any more. Choose it again.", 404)
     return found, file
 
 
@@ -279,7 +289,7 @@ async def share(request: web.Request) -> web.Response:
     asked = await _asked(request)
     typed = {name: value for name, value in asked.items() if isinstance(value, str)}
     sentence = await take_click(request, found, words_of(typed))
-    return _json({"heading": TAKEN, "sentence": sentence})
+    return _json({"heading": say(TAKEN), "sentence": sentence})
 
 
 async def take_click(request: web.Request, found: Opened, words: Words) -> str:
@@ -308,22 +318,22 @@ async def take_click(request: web.Request, found: Opened, words: Words) -> str:
             files=len(files),
         )
     house.poke()
-    return _CASE_ON_ITS_WAY if found.case else ON_ITS_WAY
+    return say(_CASE_ON_ITS_WAY) if found.case else say(ON_ITS_WAY)
 
 
 def _check_whole(found: Opened, files: list[UploadFile], words: Words) -> None:
     """Raises Refused for the first thing that is missing."""
     if not files:
-        raise Refused(409, "Choose the scans first.")
+        raise Refused("Choose the scans first.", 409)
     for file in files:
         if not file.is_whole:
             raise Refused(
-                409, f"{file.name} is not here completely. Choose it again, or remove it."
+                "{file} is not here completely. Choose it again, or remove it.", 409, file=file.name
             )
     if found.case is None and "@" not in words.reviewers:
-        raise Refused(409, "Write the reviewer's e-mail address.")
+        raise Refused("Write the reviewer's e-mail address.", 409)
     if len(words.reviewers) > LONGEST_REVIEWERS:
-        raise Refused(409, "There are too many reviewers. Name the others later, with ADD.")
+        raise Refused("There are too many reviewers. Name the others later, with ADD.", 409)
 
 
 def words_of(typed: dict[str, str]) -> Words:
@@ -351,13 +361,13 @@ def _printable(text: str) -> str:
 async def _asked(request: web.Request) -> dict[str, Any]:
     """The JSON of a request. Raises Refused: no form of another site can be sent as that type."""
     if request.content_type != "application/json":
-        raise Refused(415, "This is asked in JSON.")
+        raise Refused("This is asked in JSON.", 415)
     try:
         asked = await request.json()
     except (ValueError, LookupError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
-        raise Refused(400, "This is asked in JSON.")
+        raise Refused("This is asked in JSON.", 400)
     return asked
 
 
@@ -367,9 +377,10 @@ async def say_refusals(request: web.Request, handler: Any) -> web.StreamResponse
     try:
         answer: web.StreamResponse = await handler(request)
     except Refused as refusal:
-        return _json({"sentence": str(refusal), **refusal.values}, refusal.status)
+        where = {} if refusal.received is None else {"received": refusal.received}
+        return _json({"sentence": say_error(refusal), **where}, refusal.status)
     except NoRoom as full:
-        return _json({"sentence": str(full)}, 507)
+        return _json({"sentence": say_error(full)}, 507)
     return answer
 
 

@@ -45,7 +45,9 @@ async def visit_of(request: web.Request) -> Visit:
             raise NotFound("There is nothing at this address. Look whether the link is complete.")
         if not holder.may_look(now):
             owner = await labs.member(connection, holder.case.owner_id)
-            raise Gone(f"This link has ended. Ask {owner.name or owner.company} for a new one.")
+            raise Gone(
+                "This link has ended. Ask {owner} for a new one.", owner=owner.name or owner.company
+            )
         secret = request.cookies.get(cookie_name(house, holder), "")
         device = await access.session_of_device(connection, secret, holder.person.id, now)
         if device and not device.satisfies(holder.case.access):

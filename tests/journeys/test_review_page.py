@@ -517,7 +517,7 @@ async def tab_through(page: Page) -> None:
     await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     expected = await page.evaluate(REACHABLE)
     tools = await page.locator(".tool:visible").count()
-    assert tools == 18
+    assert tools == 19
     languages = await page.locator(".languages a").count()
     assert languages == 4
     assert len(expected) == tools + 1 + 3 * 4 + 2 + 2 + languages, (

@@ -147,7 +147,7 @@ async def test_two_jaws_go_up_and_the_case_opens_for_the_reviewer(
     await page.fill("[name=note]", "Is the margin closed?")
     await choose(page, *(folder / name for name in JAWS))
     await all_here(page, 2)
-    await expect(page.locator(".upload-total")).to_have_text(re.compile(r"2 files, .* of 200 MB"))
+    await expect(page.locator(".upload-total")).to_have_text(re.compile(r"2 files, .* of 200\sMB"))
     await expect(page.locator(".upload-line")).to_have_text(re.compile("2 of 2 files"))
     await share.click()
     await expect(page.locator("h1")).to_have_text("Taken")

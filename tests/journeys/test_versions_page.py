@@ -60,6 +60,7 @@ async def test_the_versions_change_places_under_the_same_camera(
     assert await page.get_attribute("button[data-version='1']", "aria-pressed") == "true"
     assert await page.get_attribute(".stage [role=application]", "data-view") == before
 
+    await page.wait_for_load_state("networkidle")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     for version in ("2", "1", "2"):

@@ -1,6 +1,6 @@
 // Builds the bundle that scanpost commits and serves: ../static/<name>.<hash>.js and app.<hash>.css,
-// each with a .br and a .gz beside it, bundle.json (what is in it), words.json (what the pages' scripts
-// say, to be translated) and THIRD_PARTY_LICENSES.txt.
+// each with a .br and a .gz beside it, bundle.json (what is in it), words.json (what each
+// page's script says, to be translated) and THIRD_PARTY_LICENSES.txt.
 // The same sources and lockfile give the same bytes, so CI can rebuild and compare.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -71,7 +71,7 @@ const bundle = {
 };
 writeFileSync(join(target, "bundle.json"), `${JSON.stringify(bundle, null, 2)}\n`);
 writeFileSync(join(target, "THIRD_PARTY_LICENSES.txt"), licences(packages));
-writeFileSync(join(target, "words.json"), `${JSON.stringify(sentences(), null, 2)}\n`);
+writeFileSync(join(target, "words.json"), `${JSON.stringify(allSentences(), null, 2)}\n`);
 
 /** The npm packages of which code is in the bundle, as the lockfile knows them. */
 function shippedPackages() {
@@ -109,12 +109,19 @@ function licences(packages) {
   );
 }
 
+/** By the script that says them. */
+function allSentences() {
+  const scripts = Object.entries(metafile.outputs).filter(([path]) => path.endsWith(".js"));
+  const said = scripts.map(([path, { inputs }]) => [basename(path), sentences(Object.keys(inputs))]);
+  return Object.fromEntries(said.filter(([, found]) => found.length).sort());
+}
+
 /** The English of every t(…), pieces(…) and counted(…) in the sources; of the last, both its forms. */
-function sentences() {
-  const folder = join(here, "src");
+function sentences(inputs) {
   const found = new Map();
-  for (const name of readdirSync(folder).filter((file) => file.endsWith(".ts")).sort()) {
-    const text = readFileSync(join(folder, name), "utf8");
+  for (const path of inputs.filter((input) => /^src\/.*\.ts$/.test(input)).sort()) {
+    const name = basename(path);
+    const text = readFileSync(join(here, path), "utf8");
     const visit = (node) => {
       const called = ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text;
       if (name !== "language.ts" && ["t", "pieces", "counted"].includes(called)) {

@@ -19,10 +19,15 @@ export function t(english: string, values: Values<string | number> = {}): string
 }
 
 /** The same of a sentence with a number, {n}, in it. */
-export function counted(one: string, many: string, n: number): string {
+export function counted(
+  one: string,
+  many: string,
+  n: number,
+  values: Values<string | number> = {},
+): string {
   const single = new Intl.PluralRules(tag).select(n) === "one";
   const forms = translations[one] ?? [one, many];
-  return fill(forms[single ? 0 : forms.length - 1]!, { n }).join("");
+  return fill(forms[single ? 0 : forms.length - 1]!, { ...values, n }).join("");
 }
 
 /** The same where elements stand in the places. */

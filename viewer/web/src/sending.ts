@@ -14,8 +14,8 @@ export interface Draft {
 }
 
 export class Sending {
-  /** The same until a remark has arrived: whoever presses twice says it once. */
-  private once = newName();
+  /** Of each kind the same until a remark has arrived: whoever presses twice says it once. */
+  private readonly once = { comment: newName(), approved: newName(), changes: newName() };
 
   constructor(
     private readonly shared: Case,
@@ -29,14 +29,14 @@ export class Sending {
     form.set("version", String(draft.version));
     form.set("text", draft.text);
     form.set("marks", JSON.stringify(draft.marks));
-    form.set("once", this.once);
+    form.set("once", this.once[draft.kind]);
     for (const reason of draft.reasons ?? []) form.append("reason", reason);
     if (this.stage) form.set("view", JSON.stringify(viewOf(this.stage)));
     const picture = await this.snapshot?.picture();
     if (picture) form.set("picture", picture, "seen.png");
     const answer = await post<{ remark: Remark }>(this.shared.say, form);
     if (answer.ok) {
-      this.once = newName();
+      this.once[draft.kind] = newName();
       this.snapshot?.forget();
     }
     return answer;

@@ -183,7 +183,7 @@ export class Sending {
     const sentence = failure instanceof Refused || failure instanceof Unreadable ? failure.message : "";
     this.row.classList.add("failed");
     this.show(sentence || words.failed);
-    this.hooks.say(`${this.name}: ${sentence || words.failed}`);
+    this.hooks.say(words.stopped(this.name, sentence || words.failed));
   }
 
   private show(text: string, sent = this.received): void {
@@ -229,6 +229,6 @@ function freshRow(name: string): HTMLElement {
   const row = element("li", template.content.cloneNode(true) as DocumentFragment);
   element("bdi", row).textContent = name;
   element("progress", row).setAttribute("aria-label", name);
-  element(".for-ears", row).textContent = words.remove(name);
+  element(".upload-remove", row).setAttribute("aria-label", words.remove(name));
   return row;
 }

@@ -1,5 +1,7 @@
 /** What the upload page asks of the server, and how it fails: for now, for this request, or for good. */
 
+import { asJson } from "./language";
+
 export interface Known {
   readonly number: number;
   readonly name: string;
@@ -95,6 +97,7 @@ export class Server {
       request.addEventListener("loadend", end);
       signal.addEventListener("abort", stop);
       request.open("PATCH", `${this.path}/files/${file}`);
+      for (const [name, value] of Object.entries(asJson)) request.setRequestHeader(name, value);
       request.setRequestHeader("Content-Type", "application/octet-stream");
       request.setRequestHeader("Upload-Offset", String(offset));
       request.send(bytes);
@@ -102,9 +105,9 @@ export class Server {
   }
 
   private async ask(method: string, path: string, body?: unknown): Promise<unknown> {
-    const given: RequestInit = { method, signal: AbortSignal.timeout(patience) };
+    const given: RequestInit = { method, headers: asJson, signal: AbortSignal.timeout(patience) };
     if (body !== undefined) {
-      given.headers = { "Content-Type": "application/json" };
+      given.headers = { ...asJson, "Content-Type": "application/json" };
       given.body = JSON.stringify(body);
     }
     let status: number;

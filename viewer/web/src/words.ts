@@ -55,7 +55,7 @@ export const words = {
   withPin: t("A pin on the scan goes with it."),
   withDrawing: t("Your drawing goes with it."),
   withMeasures: (count: number) => counted("With your measurement", "With your {n} measurements", count),
-  showView: t("Show as it was seen"),
+  showView: t("Go there"),
   showPin: (number: number) => t("Show pin {n}", { n: number }),
   asSeen: t("Picture"),
   comma: t(", "),
