@@ -10,6 +10,7 @@
                   no reviewer      -> a case that waits, and a question
                   scans            -> a case in preparation               inbound/cases/opening
                   scans in a reply -> the next version of its case        inbound/talk/next_version
+                    unsigned       -> waits, sealed, for a click          inbound/talk/version_click
     take_files  attachments into sealed originals                         inbound/cases/take
     prepare     each scan in a child of its own                           inbound/scans
     carry       what a next version goes on to show of the one before     inbound/cases/next_version
@@ -146,12 +147,12 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         alone = all(file.format in SHAREABLE_IF_ADDRESSED for file in files)
         besides = alone and _is_for_somebody(contents, subject, answered)
         shareable = SHAREABLE | (SHAREABLE_IF_ADDRESSED if besides else frozenset())
-        has_scans = any(file.format in shareable for file in files)
+        scans = sum(file.format in shareable for file in files)
         in_thread = answered
-        if has_scans:
+        if scans:
             in_thread = await _case_of(house, connection, mail, contents, has_scans=True)
     # Before the transaction: it takes as long as reading the files does.
-    known = await fingerprint_in(house, in_thread.id, files) if in_thread and has_scans else ""
+    known = await fingerprint_in(house, in_thread.id, files) if in_thread and scans else ""
     async with house.database.write() as connection:
         mail = await mails.mail(connection, mail.id)
         if mail.case_id is not None:
@@ -161,7 +162,7 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
         speaker = await speaker_of(connection, mail, case)
         if case is None and mail.member_id is None and house.settings.may_sign_up(mail.author):
             return await signup.ask(house, connection, mail, contents)
-        if case is None and has_scans and speaker.member:
+        if case is None and scans and speaker.member:
             opened = await open_case(house, connection, mail, speaker.member, contents, subject)
             waiting = opened.state is CaseState.WAITING
             return MailState.WAITING if waiting else MailState.RECEIVED
@@ -169,9 +170,9 @@ async def _act(house: House, mail: Mail, contents: Contents, files: list[Attachm
             left_out(file.name, file.format) for file in files if file.format not in shareable
         ]
         now = house.clock.now()
-        talk = Talk(house, connection, mail, speaker, contents, no_scans, has_scans, now, known)
-        if case is not None and await becomes_version(talk, case):
-            return MailState.RECEIVED
+        talk = Talk(house, connection, mail, speaker, contents, no_scans, scans, now, known)
+        if case is not None and (state := await becomes_version(talk, case)):
+            return state
         await converse(talk, case)
         return MailState.DONE
 

@@ -29,6 +29,7 @@ LONGEST_EXTENSION = 30 * DAY  # from now
 QUESTION_LIFETIME = DAY  # a mail that names no reviewer waits as long, sealed
 CONFIRM_LIFETIME = 30 * MINUTE  # a link that permits harm
 SIGNUP_LIFETIME = DAY  # a stranger's first mail waits as long, sealed
+VERSION_LIFETIME = DAY  # and so does a next version that only a server vouches for
 BOUNCE_LIFETIME = 14 * DAY  # relays give a letter up after five
 
 

@@ -5,7 +5,9 @@ from enum import IntEnum, StrEnum
 
 class MailState(StrEnum):
     RECEIVED = "received"  # Durable; its flow runs or is about to.
-    WAITING = "waiting"  # Sealed in the spool until its sender answers a question.
+    WAITING = (
+        "waiting"  # Sealed in the spool until its sender answers a question, or presses a link.
+    )
     DONE = "done"  # Everything it asked for is committed; the raw mail is gone.
     DUPLICATE = "duplicate"  # The same mail came before; nothing was done.
     DEAD = "dead"  # Its flow failed three times; the operator has been told, the raw mail is kept.
@@ -54,6 +56,12 @@ class ConfirmationKind(StrEnum):
     ENROL = "enrol"  # A second factor is to be set up, on a page.
     UNLOCK = "unlock"  # Codes were wrong too often.
     ALIAS = "alias"  # A member wants to write from one more address: this is its mailbox.
+    VERSION = "version"  # Scans for a case's thread, in a mail that was not signed.
+
+    @property
+    def keeps_mail(self) -> bool:
+        """Whether a mail waits, sealed, for the click."""
+        return self in (ConfirmationKind.SIGNUP, ConfirmationKind.VERSION)
 
 
 class ConfirmationState(StrEnum):

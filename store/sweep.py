@@ -18,7 +18,7 @@ from store.house import House
 from store.model import LetterDraft
 from store.records import cases, confirmations, labs, mails, outbox, uploads, versions, work
 from store.records.work import Due
-from store.states import ConfirmationKind, MailState, Strength
+from store.states import MailState, Strength
 from store.uploads import UploadState
 
 TRIES = 3
@@ -150,11 +150,11 @@ class Sweep:
         await self._tell_operator(connection, row, now)
 
     async def _drop_mail_of(self, connection: AsyncConnection, row: Due) -> None:
-        """A stranger's mail does not wait for a click that can do nothing any more."""
+        """A mail does not wait for a click that can do nothing any more."""
         found = await confirmations.find(connection, row.id)
-        if found and found.kind is ConfirmationKind.SIGNUP and found.mail_id:
+        if found and found.kind.keeps_mail and found.mail_id:
             # DEAD: the next start keeps it for the operator, as it keeps every mail that failed.
-            await mails.settle(connection, found.mail_id, MailState.DEAD, "sign-up failed")
+            await mails.settle(connection, found.mail_id, MailState.DEAD, f"{found.kind} failed")
 
     async def _give_up_upload(self, connection: AsyncConnection, row: Due, now: int) -> None:
         """Who pressed Share hears that nothing came of it; a day later its files are destroyed."""

@@ -7,13 +7,13 @@ import pyotp
 import pytest
 import sqlalchemy as sa
 
-from inbound.commands.verdict import SAYS
 from store.clock import DAY, HOUR, MINUTE, SetClock
 from store.errors import MailRefused
 from store.house import House
 from store.model import Letter
 from store.records import access, cases, codes, labs, remarks, schema, suppressions
 from store.records.schema import audit, confirmations, letters
+from store.records.verdicts import SAYS
 from store.states import CaseState, ConfirmationKind, RemarkKind, Strength, Suppression
 from tests.clicks import (
     BACKUP,

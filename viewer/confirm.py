@@ -36,6 +36,9 @@ _SAYS = {
     ),
     ConfirmationKind.UNLOCK: msgid("Codes count again."),
     ConfirmationKind.ALIAS: msgid("Mail from this address counts from now on."),
+    ConfirmationKind.VERSION: msgid(
+        "The scans are being prepared now. A letter tells you when they are shared."
+    ),
 }
 _HARMFUL = frozenset({ConfirmationKind.COMMAND, ConfirmationKind.ALIAS})
 
@@ -122,6 +125,10 @@ def _used(found: Confirmation) -> Gone:
     if found.kind is ConfirmationKind.SIGNUP:
         return Gone(
             "It was used before, or its time is over. If nothing was shared, send the scans once more."
+        )
+    if found.kind is ConfirmationKind.VERSION:
+        return Gone(
+            "It was used before, or its time is over. If the scans were not shared, send them once more."
         )
     if found.kind is ConfirmationKind.UNLOCK:
         return Gone(

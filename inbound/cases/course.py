@@ -41,10 +41,10 @@ async def remind(house: House, case_id: str) -> bool:
 
 
 async def discard_waiting_mail(house: House, case_id: str) -> None:
-    """A mail that waited for an answer dies with its case."""
+    """Mails that waited for an answer, or for a click, die with their case."""
     async with house.database.write() as connection:
-        mail_id = await mails.drop_waiting(connection, case_id)
-    if mail_id:
+        dropped = await mails.drop_waiting(connection, case_id)
+    for mail_id in dropped:
         await house.threads.run(house.spool.discard, mail_id)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from inbound.cases.facts import case_facts
 from inbound.commands.shape import Command, Desk, Order, Speaker, Transcript
 from inbound.commands.table import COMMANDS
-from inbound.talk import signup
+from inbound.talk import signup, version_click
 from inbound.talk.orders import told
 from inbound.talk.speakers import speaker_of
 from store.engine import Step
@@ -39,14 +39,16 @@ async def act_on_click(house: House, confirmation_id: str) -> str:
             await confirmations.settle(connection, found.id, ConfirmationState.OVER)
             if found.kind is ConfirmationKind.SIGNUP and found.mail_id:
                 await mails.settle(connection, found.mail_id, MailState.DONE, "nobody clicked")
+            if found.kind is ConfirmationKind.VERSION:
+                await version_click.give_up(house, connection, found)
         unwanted = await _unwanted_mail(connection, found)
     house.poke()
     return unwanted
 
 
 async def _unwanted_mail(connection: AsyncConnection, found: Confirmation) -> str:
-    """A stranger's mail whose waiting has ended without a share; empty if there is none."""
-    if found.kind is not ConfirmationKind.SIGNUP or not found.mail_id:
+    """A mail whose waiting for a click has ended without a share; empty if there is none."""
+    if not found.kind.keeps_mail or not found.mail_id:
         return ""
     mail = await mails.mail(connection, found.mail_id)
     return mail.id if mail.state is MailState.DONE else ""
@@ -178,6 +180,17 @@ async def _add_alias(house: House, connection: AsyncConnection, found: Confirmat
     await _write(house, connection, found, speaker, context)
 
 
+async def _share_version(house: House, connection: AsyncConnection, found: Confirmation) -> None:
+    """The answer comes when the scans are ready; a letter now only where they cannot be shared."""
+    member = await _member(connection, found)
+    try:
+        await version_click.go_on(house, connection, found, member)
+    except CommandRefused as refusal:
+        context = {"heading": "Not done", "sentences": [str(refusal)], "case": None}
+        speaker = Speaker(member.address, member.name, Strength.SIGNED, member)
+        await _write(house, connection, found, speaker, context)
+
+
 async def _member(connection: AsyncConnection, found: Confirmation) -> Member:
     assert found.member_id is not None
     return await labs.member(connection, found.member_id)
@@ -189,4 +202,5 @@ _DOES = {
     ConfirmationKind.ENROL: _say_codes_are_on,
     ConfirmationKind.UNLOCK: _unlock,
     ConfirmationKind.ALIAS: _add_alias,
+    ConfirmationKind.VERSION: _share_version,
 }

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from inbound.commands.shape import Order
 from inbound.commands.table import verbs_of
+from inbound.talk import version_click
 from inbound.talk.grammar import Reading, Said
 from inbound.talk.reading import reading_of, version_in_subject
 from inbound.talk.talk import Talk
@@ -15,22 +16,28 @@ from inbound.talk.threads import letter_answered
 from store.errors import CommandRefused
 from store.model import Case
 from store.records import audit, mails
+from store.states import MailState
 
 VERDICTS = frozenset({"APPROVE", "CHANGES"})
 # Whoever nearly says one of these may want to show less: no new version goes out before it is asked.
 _ENDS = frozenset({"REVOKE", "DELETE"})
 
 
-async def becomes_version(talk: Talk, case: Case) -> bool:
-    """Takes the scans of a mail as the next version of an open case; False where they are none."""
+async def becomes_version(talk: Talk, case: Case) -> MailState | None:
+    """Takes the scans of a mail as the next version of an open case, at once or after a click; returns
+    the mail's state, None where they are no version.
+    """
     member = talk.speaker.member
     if not talk.has_scans or talk.known or member is None or not case.is_open(talk.now):
-        return False
+        return None
     try:
         if _says_something_else(reading_of(talk, case), verbs_of(talk.speaker.roles)):
-            return False
+            return None
     except CommandRefused:  # of two meanings: the conversation says so
-        return False
+        return None
+    if await version_click.must_be_clicked(talk.connection, talk.mail):
+        await version_click.ask(talk, case, member)
+        return MailState.WAITING
     await mails.belongs(talk.connection, talk.mail.id, case.id)
     await audit.record(
         talk.connection,
@@ -40,7 +47,7 @@ async def becomes_version(talk: Talk, case: Case) -> bool:
         lab_id=case.lab_id,
         case_id=case.id,
     )
-    return True
+    return MailState.RECEIVED
 
 
 async def with_version(talk: Talk, case: Case | None, order: Order) -> Order:

@@ -14,6 +14,7 @@ from store.model import Mail
 class Talk:
     """Attributes:
     left_out: a sentence for each attached file that is no scan.
+    scans: how many of the attached files are scans, or hold some.
     known: what names the attached scans, where the case holds all of them already.
     """
 
@@ -23,6 +24,10 @@ class Talk:
     speaker: Speaker
     contents: Contents
     left_out: list[str]
-    has_scans: bool
+    scans: int
     now: int
     known: str = ""
+
+    @property
+    def has_scans(self) -> bool:
+        return self.scans > 0

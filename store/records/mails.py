@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.model import Mail
-from store.records.schema import mails
-from store.states import MailState, Strength
+from store.records.schema import confirmations, mails
+from store.states import ConfirmationKind, MailState, Strength
 
 _Sameness = tuple[str, str, str, tuple[str, ...]]
 
@@ -121,12 +121,17 @@ async def waiting_of_case(connection: AsyncConnection, case_id: str) -> str | No
     return (await connection.execute(waiting)).scalars().first()
 
 
-async def drop_waiting(connection: AsyncConnection, case_id: str) -> str | None:
-    """Gives up the mail that waits for a case's answer; returns its id if there is one."""
+async def drop_waiting(connection: AsyncConnection, case_id: str) -> list[str]:
+    """Gives up the mail that waits for a case's answer, and those that wait for a click to become its
+    next version; returns their ids.
+    """
     mail_id = await waiting_of_case(connection, case_id)
     if mail_id:
         await settle(connection, mail_id, MailState.DONE, "no answer in time")
-    return mail_id
+    unclicked = await _waiting_for_click(connection, case_id)
+    for one in unclicked:
+        await settle(connection, one, MailState.DONE, "its case has ended")
+    return [*([mail_id] if mail_id else []), *unclicked]
 
 
 async def waiting_strangers(connection: AsyncConnection, *, unread: bool = False) -> dict[str, int]:
@@ -157,6 +162,21 @@ async def kept_in_spool(connection: AsyncConnection) -> set[str]:
     keeping = [MailState.RECEIVED, MailState.WAITING, MailState.DEAD]
     question = sa.select(mails.c.id).where(mails.c.state.in_(keeping))
     return set((await connection.execute(question)).scalars())
+
+
+async def _waiting_for_click(connection: AsyncConnection, case_id: str) -> list[str]:
+    """They are no mails of the case yet: only what asks for the click names both."""
+    question = (
+        sa.select(mails.c.id)
+        .join(confirmations, confirmations.c.mail_id == mails.c.id)
+        .where(
+            confirmations.c.case_id == case_id,
+            confirmations.c.kind == ConfirmationKind.VERSION,
+            mails.c.state == MailState.WAITING,
+        )
+        .order_by(mails.c.id)
+    )
+    return list((await connection.execute(question)).scalars())
 
 
 def _strength(name: str) -> Strength:

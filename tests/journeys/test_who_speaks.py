@@ -10,12 +10,12 @@ from email.utils import formatdate
 import pytest
 import sqlalchemy as sa
 
-from store.clock import DAY
+from store.clock import DAY, SetClock
 from store.records.schema import audit, mails
 from store.settings import Settings
 from tests.conftest import Running, jaw_stl
 from tests.fakedns import FakeDns
-from tests.fakes import ANNA, KIM, link_of, mail, reply, text_of
+from tests.fakes import ANNA, KIM, PATIENCE, link_of, mail, reply, text_of
 from tests.signing import NOW, USUAL
 from tests.test_auth_judge import ATTACKER, CLINIC, LAB, people, signed
 
@@ -163,3 +163,45 @@ async def test_a_signed_command_that_somebody_plays_again_is_acted_on_once(
     await running.all_done()
     assert to_anna(running) == ["answer", "transcript"]
     assert (await running.only_case()).expires_at == before + 7 * DAY
+
+
+async def sealed(running: Running, count: int) -> None:
+    """Waits until so many raw mails are kept: each goes a moment after its row says so."""
+    async with asyncio.timeout(PATIENCE):
+        while len(running.house.spool.mail_ids()) != count:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_version_that_only_a_server_vouches_for_is_shared_after_a_click(
+    running: Running, dns: FakeDns, clock: SetClock
+) -> None:
+    dns.add("lab.example", "TXT", "v=spf1 ip4:127.0.0.1 -all")
+    first = mail(f"{KIM} C-1042 crown #30", "margins please", FILES)
+    await post(running, first, first.as_bytes())
+    answer = await running.inbox.letter("answer", ANNA)
+    for count in (1, 2):
+        note = f"Try {count}"
+        design = {"C-1042-UpperJaw.stl": jaw_stl("upper", 4_000)}
+        message = mail(f"Re: {answer['Subject']}", note, design, to=str(answer["Reply-To"]))
+        assert (await post(running, message, message.as_bytes())).startswith("250")
+        asked = await running.inbox.letter("confirm", ANNA, count=count)
+        assert "with scans in one file came for C-1042 crown #30" in " ".join(
+            text_of(asked).split()
+        )
+        await running.all_done()
+        assert "version" not in {str(one["X-Scanpost-Kind"]) for one in running.inbox.letters}
+        await sealed(running, 1)
+        if count == 1:  # nobody clicks
+            clock.advance(DAY)
+            running.house.poke()
+            await sealed(running, 0)
+    link = re.search(r"http\S+/c/[a-z2-7]+", text_of(asked))
+    assert link
+    async with running.browser.post(link[0], headers={"Origin": running.url}) as response:
+        assert response.status == 200
+        assert "The scans are being prepared now." in await response.text()
+    version = await running.inbox.letter("version", KIM)
+    assert "Try 2" in text_of(version)
+    await running.all_done()
+    await sealed(running, 0)
+    assert await strengths(running) == {"SENT"}
