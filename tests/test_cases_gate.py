@@ -18,6 +18,7 @@ def scan(number: int, role: Role, **report: Any) -> Scan:
         original_name=f"{role}.stl", path=f"{role}.stl", original_size=1, original_sha256="", role=role.value,
         label=role.label, problem="", report=facts, arch=None, copy_suffix="stl", copy_size=1,
         copy_sha256="", preview_size=1, medium_size=0, full_size=1, map_size=0, unit="",
+        home_version="", home_number=0, change=None, change_size=0,
     )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ async def delete_from_end_to_end(running: Running) -> None:
         assert answer.status == 403
     assert (await press(running, click))[0] == 400
     await running.all_done()
-    assert await status_of(running, f"{kims}/scan/1/download") == 200
+    assert await status_of(running, f"{kims}/v/1/scan/1/download") == 200
 
     assert (await press(running, click, sure="yes"))[0] == 200
     receipt = await running.inbox.letter("notice", ANNA)
@@ -98,7 +98,7 @@ async def delete_from_end_to_end(running: Running) -> None:
         with pytest.raises(Gone):
             await house.case_key(connection, case.id)
         assert (await cases.case(connection, case.id)).state is CaseState.DELETED
-    for link in (owners, kims, f"{kims}/scan/1/download", f"{owners}/scan/1/full.glb"):
+    for link in (owners, kims, f"{kims}/v/1/scan/1/download", f"{owners}/v/1/scan/1/full.glb"):
         assert await status_of(running, link) == 410
     assert (await press(running, f"{kims}/open"))[0] == 410
     status, text = await press(running, click, sure="yes")

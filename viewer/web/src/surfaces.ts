@@ -83,8 +83,8 @@ export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
       return new Surface(model, await relief(model));
     }
     return await madeBeside(bytes);
-  } catch {
-    throw new DownloadError("content");
+  } catch (error) {
+    throw error instanceof DownloadError ? error : new DownloadError("content");
   }
 }
 
@@ -117,7 +117,8 @@ function answerOf(bytes: ArrayBuffer): Promise<Made | undefined> {
   const worker = new Worker(workerAddress(), { type: "module" });
   return new Promise<Made | undefined>((resolve, reject) => {
     worker.addEventListener("message", ({ data }: MessageEvent<Made | undefined>) => resolve(data));
-    worker.addEventListener("error", () => reject(new Error("there is no worker")));
+    // The worker itself did not arrive: what is broken is the line, and not the file.
+    worker.addEventListener("error", () => reject(new DownloadError("connection")));
     worker.postMessage(bytes, [bytes]);
   }).finally(() => worker.terminate());
 }
