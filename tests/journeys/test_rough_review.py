@@ -131,6 +131,7 @@ async def test_a_line_lost_in_the_middle_of_a_file_is_told_and_the_file_goes_on_
     page = await context.new_page()
     asked: list[Request] = []
     page.on("request", lambda one: "full.glb" in one.url and asked.append(one))
+    line.set_rate(4)  # slow enough for the first look to be seen
     await page.goto(shared.reviewers)
     await page.click("button[type=submit]")
     await reaches(page, "preview")

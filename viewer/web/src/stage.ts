@@ -129,7 +129,7 @@ export class Stage {
     const pose = fitting(points, { azimuth, polar }, clientWidth / margin, clientHeight / margin);
     this.fitZoom = pose.zoom;
     this.fitted = this.anchored = true;
-    this.take(pose, animate);
+    this.take(pose, animate, animate);
   }
 
   /** Fits again after more has come, unless a hand has already chosen what to see. */
@@ -242,14 +242,15 @@ export class Stage {
     return towards.applyQuaternion(this.jaws.quaternion.clone().invert());
   }
 
-  private take(pose: Pose, animate: boolean): void {
+  /** What nobody sees moving, such as the first picture, is drawn in full at once. */
+  private take(pose: Pose, animate: boolean, moves = true): void {
     if (animate && !this.calm.matches) {
       this.flight = { from: this.pose, to: pose, began: performance.now() };
     } else {
       this.flight = undefined;
       this.pose = pose;
     }
-    this.movedAt = performance.now();
+    if (moves) this.movedAt = performance.now();
     this.requestFrame();
   }
 
