@@ -167,6 +167,7 @@ async def test_a_line_that_stays_away_leaves_the_picture_and_a_button(
     shared = await share(running, {"upper.stl": jaw_stl("upper", 120_000)})
     context = await chromium.new_context(**SMALL)
     page = await context.new_page()
+    line.set_rate(2)  # full detail must still be on its way when the line breaks
     await page.goto(shared.reviewers)
     await page.click("button[type=submit]")
     await reaches(page, "preview")
