@@ -2,17 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from store.records import uploads
 from store.uploads import Upload, UploadState
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, Inbox, Postman, link_of, mail, text_of
 from tests.journeys.test_confirm_page import small_controls, violations
@@ -43,19 +42,6 @@ DROP = """([files, folder]) => {
     if (!event.defaultPrevented) throw new Error(`${type} was left to the browser`);
   }
 }"""
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules: Path) -> Path:
-    return node_modules / "axe-core/axe.min.js"
 
 
 @pytest.fixture

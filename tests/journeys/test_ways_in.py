@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
 
 from store.clock import DAY
 from store.house import House
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.clicks import Site, letters_of, open_site, open_thread
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, link_of, mail, reply, text_of
@@ -22,19 +21,6 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 WORDS = "gull teapot 4711"
 SEEN: Path | None = None  # a folder for screenshots, to be looked at
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules: Path) -> Path:
-    return node_modules / "axe-core/axe.min.js"
 
 
 @pytest.fixture
