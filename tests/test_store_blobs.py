@@ -12,7 +12,7 @@ from store.blobs import Blobs
 from store.blobs.folder import FolderBlobs
 from store.blobs.keys import Keys
 from store.blobs.s3 import S3Blobs
-from store.blobs.sealed import CHUNK, PREFIX, TAG, SealedReader, SealedWriter
+from store.blobs.sealed import CHUNK, MOST_HELD, PREFIX, TAG, SealedReader, SealedWriter
 from store.blobs.spool import Spool
 from store.errors import NotFound, ScanpostError, SettingsError
 from store.house import SealedObject, open_object
@@ -55,6 +55,35 @@ def test_what_was_sealed_reads_back_from_any_place(size: int) -> None:
 def test_ranges_agree_with_slices(start: int, length: int, piece: int) -> None:
     data = bytes(range(256)) * (2 * CHUNK // 256) + b"tail"
     assert reader(sealed(data, piece)).read(start, start + length) == data[start : start + length]
+
+
+def test_a_small_object_that_is_held_is_read_from_its_store_once_and_checked_each_time() -> None:
+    data = os.urandom(2 * CHUNK + 100)
+    stored, asked = bytearray(sealed(data)), []
+
+    def read_at(start: int, end: int) -> bytes:
+        asked.append((start, end))
+        return bytes(stored[start:end])
+
+    opened = SealedReader(read_at, len(stored), KEY, "a")
+    opened.hold()
+    assert opened.is_at_hand
+    assert b"".join(opened.pieces()) == data
+    assert opened.read(CHUNK - 5, CHUNK + 5) == data[CHUNK - 5 : CHUNK + 5]
+    assert asked == [(0, PREFIX), (0, len(stored))]
+    stored[PREFIX + 5] ^= 1
+    opened.hold()
+    with pytest.raises(ScanpostError, match="damaged"):
+        opened.read(0, CHUNK)
+    opened.let_go()
+    assert not opened.is_at_hand
+    assert opened.read(CHUNK, 2 * CHUNK) == data[CHUNK : 2 * CHUNK]
+
+
+def test_a_large_object_is_never_held() -> None:
+    opened = SealedReader(lambda start, end: bytes(end - start), MOST_HELD + 1, KEY, "a")
+    opened.hold()
+    assert not opened.is_at_hand
 
 
 def test_sealing_adds_a_tag_a_chunk_and_hides_the_content() -> None:

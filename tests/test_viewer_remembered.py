@@ -115,3 +115,21 @@ async def test_many_readers_of_one_mesh_share_what_is_open_and_get_the_same_byte
     bodies = await asyncio.gather(*(body() for _ in range(40)))
     assert len(set(bodies)) == 1
     assert len(remembered_of(running).readers) == 1
+
+
+async def test_what_is_held_is_let_go_with_the_reader_even_while_somebody_reads(
+    running: Running, web: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("viewer.remembered.MOST_OPEN", 1)
+    mesh, cookie = await opened(running, web)
+    assert (await web.get(mesh, headers=cookie)).status == 200
+    remembered = remembered_of(running)
+    [full] = remembered.readers.values()
+    assert full.is_at_hand
+    preview = mesh.replace("full.glb", "preview.glb")
+    assert (await web.get(preview, headers=cookie)).status == 200
+    assert not full.is_at_hand, "only so many are held at one moment"
+    [other] = remembered.readers.values()
+    remembered._forget()
+    assert not other.is_at_hand
+    assert not remembered.readers

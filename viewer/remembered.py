@@ -8,7 +8,7 @@ empties this: a REVOKE holds at the next request, as ever. What only time ends i
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -18,9 +18,11 @@ from store.model import SESSION_IDLE, SESSION_LIFETIME, Scan
 from viewer.visit import HOUSE, Visit
 
 MOST_ASKED = 512
-MOST_OPEN = 8  # each keeps a chunk of a megabyte
+MOST_OPEN = 8  # each keeps a chunk, and up to four of them sealed (store/blobs/sealed.py)
 KEPT_FOR = 60.0  # seconds
 
+K = TypeVar("K")
+V = TypeVar("V")
 Question = tuple[str, str]  # the address and the cookies
 
 
@@ -50,10 +52,18 @@ class Remembered:
         self._forget_what_is_old(house)
         return self.readers.get(name)
 
-    def remember_reader(self, stamp: int, name: str, reader: SealedReader) -> None:
-        if stamp == self.stamp:
-            _keep(self.readers, name, reader, MOST_OPEN)
-            self._forget_soon()
+    async def remember_reader(
+        self, house: House, stamp: int, name: str, reader: SealedReader
+    ) -> None:
+        """Keeps a reader, with the sealed bytes of a small object: many ask for the same one."""
+        if stamp != self.stamp:
+            return
+        for old in _keep(self.readers, name, reader, MOST_OPEN):
+            old.let_go()
+        self._forget_soon()
+        await house.object_threads.run(reader.hold)
+        if self.readers.get(name) is not reader:  # forgotten meanwhile
+            reader.let_go()
 
     def _forget_what_is_old(self, house: House) -> None:
         stamp = house.database.stamp()
@@ -68,6 +78,8 @@ class Remembered:
 
     def _forget(self) -> None:
         self.answers.clear()
+        for reader in self.readers.values():  # some may still be in use
+            reader.let_go()
         self.readers.clear()
         if self.forgetting:
             self.forgetting.cancel()
@@ -91,7 +103,10 @@ def _still_in_time(house: House, visit: Visit) -> bool:
     )
 
 
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int) -> list[V]:
+    """Keeps a value; what had to go for it."""
+    gone = [kept.pop(key)] if key in kept else []
     kept[key] = value
     while len(kept) > most:
-        kept.popitem(last=False)
+        gone.append(kept.popitem(last=False)[1])
+    return gone

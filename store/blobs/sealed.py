@@ -20,6 +20,7 @@ from store.errors import ScanpostError
 CHUNK = 1 << 20
 TAG = 16
 PREFIX = 7
+MOST_HELD = PREFIX + 4 * (CHUNK + TAG)  # stored bytes
 
 
 class Sink(Protocol):
@@ -67,7 +68,7 @@ class SealedWriter:
 
 
 class SealedReader:
-    """Reads any range of sealed bytes; keeps the chunk it read last.
+    """Reads any range of sealed bytes; keeps the chunk of which it read a part last.
 
     Args:
         read_at: gives the stored bytes from a start up to an end.
@@ -85,11 +86,25 @@ class SealedReader:
         self.chunks = max(1, -(-(stored - PREFIX) // (CHUNK + TAG)))
         self.size = stored - PREFIX - TAG * self.chunks
         self.kept = (-1, b"")
+        self.held: memoryview | None = None
         if self.size < 0:
             raise ScanpostError(f"The sealed object {name} is cut off.")
 
     def __len__(self) -> int:
         return self.size
+
+    def hold(self) -> None:
+        """Keeps the stored bytes of a small object, sealed as they are: reading never waits again."""
+        if self.stored <= MOST_HELD:
+            self.held = memoryview(self.read_at(0, self.stored))
+
+    def let_go(self) -> None:
+        self.held = None
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether reading asks nothing of a disk or of the network."""
+        return self.held is not None
 
     def read(self, start: int, end: int) -> bytes:
         """The plaintext from `start` up to `end`, fewer bytes at the end."""
@@ -97,6 +112,8 @@ class SealedReader:
         if start >= end:
             return b""
         first, last = start // CHUNK, (end - 1) // CHUNK
+        if first == last and end - start == CHUNK:
+            return self._unseal(first)
         if first == last:
             return self._chunk(first)[start - first * CHUNK : end - first * CHUNK]
         joined = b"".join(self._chunk(number) for number in range(first, last + 1))
@@ -114,17 +131,22 @@ class SealedReader:
         kept_number, kept = self.kept  # at once: several threads may read
         if kept_number == number:
             return kept
+        chunk = self._unseal(number)
+        self.kept = (number, chunk)
+        return chunk
+
+    def _unseal(self, number: int) -> bytes:
         start = PREFIX + number * (CHUNK + TAG)
-        sealed = self.read_at(start, min(start + CHUNK + TAG, self.stored))
+        end = min(start + CHUNK + TAG, self.stored)
+        held = self.held  # at once, likewise
+        sealed = self.read_at(start, end) if held is None else held[start:end]
         nonce = _nonce(self.prefix, number, last=number == self.chunks - 1)
         try:
-            chunk = self.cipher.decrypt(nonce, sealed, self.name)
+            return self.cipher.decrypt(nonce, sealed, self.name)
         except InvalidTag:
             raise ScanpostError(
                 f"The sealed object {self.name.decode()} is damaged or belongs to another key."
             ) from None
-        self.kept = (number, chunk)
-        return chunk
 
 
 def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
