@@ -30,6 +30,8 @@ from viewer.templates import STATIC
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
 
+    from tests.clicks import Site, Thread
+
 WEB = STATIC.parent / "web"
 
 logs.configure(as_json=False, quiet=True)
@@ -159,6 +161,23 @@ async def house(
     await add_members(opened)
     yield opened
     await close_house(opened)
+
+
+@pytest.fixture
+async def site(house: House) -> AsyncIterator["Site"]:
+    """The pages of a house over HTTP, without the doors of its mail."""
+    from tests.clicks import open_site  # noqa: PLC0415 -- that module stands on this one
+
+    async with open_site(house) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def thread(house: House) -> "Thread":
+    """An open case, and what its owner says in its thread."""
+    from tests.clicks import open_thread  # noqa: PLC0415 -- likewise
+
+    return await open_thread(house)
 
 
 @dataclass

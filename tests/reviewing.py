@@ -99,9 +99,9 @@ async def share(
     return Shared(running, link_of(answer), link_of(await running.inbox.letter("share", KIM)))
 
 
-async def enter(context: BrowserContext, link: str) -> Page:
+async def enter(context: BrowserContext, link: str, page: Page | None = None) -> Page:
     """Opens a link and presses the button, where this browser has not done so before."""
-    page = await context.new_page()
+    page = page or await context.new_page()
     await page.goto(link)
     if not await page.locator("#case").count():
         await page.click("button[type=submit]")

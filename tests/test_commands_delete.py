@@ -156,17 +156,6 @@ async def finish(house: House, case_id: str) -> str:
     return said(receipt)
 
 
-@pytest.fixture
-async def thread(house: House) -> Thread:
-    return await open_thread(house)
-
-
-@pytest.fixture
-async def site(house: House):
-    async with open_site(house) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("strength", [Strength.SENT, Strength.SIGNED, Strength.VOUCHED])
 async def test_it_asks_the_registered_member_for_a_click(
     house: House, dns: FakeDns, thread: Thread, strength: Strength

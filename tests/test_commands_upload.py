@@ -23,7 +23,6 @@ from tests.clicks import (
     deliver,
     letters_of,
     new_letters,
-    open_thread,
     publish_domain,
     said,
 )
@@ -32,11 +31,6 @@ from tests.fakes import ANNA, BEN, DOMAIN, KIM, STRANGER, html_of, mail, text_of
 from tests.uploading import ask, id_of
 
 LEE = "lee@clinic.example"
-
-
-@pytest.fixture
-async def thread(house: House) -> Thread:
-    return await open_thread(house)
 
 
 async def row_of(house: House, letter: Letter) -> Upload:

@@ -26,7 +26,6 @@ from tests.clicks import (
     letters_of,
     member_of,
     new_letters,
-    open_site,
     open_thread,
     publish_domain,
     run_confirmation,
@@ -40,17 +39,6 @@ from tests.fakes import ANNA, BEN, DOMAIN, KIM, STRANGER, mail
 
 SENT, SIGNED = Strength.SENT, Strength.SIGNED
 LEE = "lee@clinic.example"
-
-
-@pytest.fixture
-async def thread(house: House) -> Thread:
-    return await open_thread(house)
-
-
-@pytest.fixture
-async def site(house: House):
-    async with open_site(house) as opened:
-        yield opened
 
 
 async def state(thread: Thread) -> CaseState:

@@ -1,7 +1,6 @@
 """The page behind a link that waits for a click: who looks changes nothing, and a person clicks once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -20,7 +19,6 @@ from tests.clicks import (
     code_now,
     confirmation_of,
     member_of,
-    open_site,
     open_thread,
     publish_domain,
     run_confirmation,
@@ -34,17 +32,6 @@ from tests.test_viewer_web import ROBOTS
 
 LEE = "lee@clinic.example"
 NOWHERE = "/c/" + "a" * 26
-
-
-@pytest.fixture
-async def site(house: House) -> AsyncIterator[Site]:
-    async with open_site(house) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def thread(house: House) -> Thread:
-    return await open_thread(house)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +20,7 @@ from store.records import access, cases, knocks, suppressions
 from store.records.schema import metadata
 from store.states import AccessMode, LetterState, Proof, Suppression
 from store.tokens import Purpose
-from tests.clicks import Site, Thread, letters_of, open_site, open_thread, trail
+from tests.clicks import Site, Thread, letters_of, trail
 from tests.fakes import ANNA, KIM
 
 WRONG = "eve@elsewhere.example"
@@ -94,17 +93,6 @@ def hidden_in(html: str) -> dict[str, str]:
 def problem_in(answer: Answer) -> str:
     found = re.search(r'role="alert">([^<]*)<', answer.text)
     return found[1] if found else ""
-
-
-@pytest.fixture
-async def site(house: House) -> AsyncIterator[Site]:
-    async with open_site(house) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def thread(house: House) -> Thread:
-    return await open_thread(house)
 
 
 async def link_of(site: Site, thread: Thread, whose: str = KIM) -> str:

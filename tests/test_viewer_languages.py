@@ -12,10 +12,9 @@ import aiohttp
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.axe import violations
-from tests.browser import ARGUMENTS, CHROMIUM
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, link_of, mail, reply, text_of
 from tests.journeys.test_upload import ask, choose
@@ -241,14 +240,6 @@ async def test_a_chosen_language_stays_over_the_click_and_no_other_site_gets_it(
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        await browser.close()
 
 
 # What may be read in every language: names, units, the product, the commands of letters.

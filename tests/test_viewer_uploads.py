@@ -29,7 +29,7 @@ from store.uploads import (
     SMALLEST_PIECE,
     UploadState,
 )
-from tests.clicks import Site, letters_of, open_site, open_thread, said, trail
+from tests.clicks import Site, letters_of, open_thread, said, trail
 from tests.conftest import jaw_stl, on_both_stores
 from tests.fakes import ANNA, DOMAIN, KIM
 from tests.test_viewer_confirm import database
@@ -42,12 +42,6 @@ UPPER, LOWER = jaw_stl("upper"), jaw_stl("lower")
 # All that a transport could not carry: line ends of any kind, NUL, what looks like a boundary.
 AWKWARD = b"\n--\r\n.\r\n\0--boundary--\r\n\r\n--" + bytes(range(256)) + b"\r\n--x\r\n\r"
 NOWHERE = "/u/" + "a" * 26
-
-
-@pytest.fixture
-async def site(house: House) -> AsyncIterator[Site]:
-    async with open_site(house) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The pages behind mailed links in a real browser: what a click permits, codes, and signing up."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -20,7 +19,6 @@ from tests.clicks import (
     Thread,
     deliver,
     letters_of,
-    open_site,
     open_thread,
     publish_domain,
     run_confirmation,
@@ -34,12 +32,6 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobil
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 NEW = "nora@new.example"
 SEEN: Path | None = None  # a folder for screenshots, to be looked at
-
-
-@pytest.fixture
-async def site(house: House) -> AsyncIterator[Site]:
-    async with open_site(house) as opened:
-        yield opened
 
 
 async def small_controls(page: Page) -> list[str]:

@@ -218,11 +218,27 @@ async def test_a_gap_and_an_overlap_show_their_colours_and_numbers(
         await page.mouse.move(x + dx, y)
         said.append(await page.evaluate("document.querySelector('.legend-reading')?.textContent"))
     assert sorted(said) == ["+0.30 mm to the other jaw", "−0.05 mm to the other jaw"]
+
+    await page.click("[data-tool=snapshot]")
+    sent = await on_paper(page)
+    pixel = sent.shape[1] / await page.evaluate("document.querySelector('.stage').clientWidth")
+    bar = sent[round(46 * pixel), round(33 * pixel) : round(295 * pixel)]
+    assert hue_like(bar[0], (127, 39, 4)), "the picture that is sent says what its colours mean"
+    assert hue_like(bar[-1], (8, 48, 107))
+    await page.keyboard.press("Escape")
+    await page.locator("#snapshot").wait_for(state="hidden")
     await page.keyboard.press("Escape")
     await page.mouse.move(5, 5)
     await until_picture(
         page, lambda now: bool((np.abs(now - plain).max(axis=2) > 24).mean() < 0.01), "as before"
     )
+
+
+async def on_paper(page: Page) -> np.ndarray:
+    """What would be sent: pixels (h, w, 3) of 0 to 255."""
+    drawn = await page.evaluate("document.querySelector('.snapshot-paper canvas').toDataURL()")
+    seen = Image.open(io.BytesIO(base64.b64decode(drawn.partition(",")[2])))
+    return np.asarray(seen.convert("RGB")).astype(int)
 
 
 def hue_like(seen: np.ndarray, wanted: tuple[int, int, int]) -> bool:
@@ -250,7 +266,7 @@ async def test_a_pin_stays_and_the_owner_gets_the_words_the_place_and_the_pictur
     await page.mouse.down()
     await page.mouse.move(paper["x"] + 160, paper["y"] + 90)
     await page.mouse.up()
-    drawn = await page.evaluate("document.querySelector('.snapshot-paper canvas').toDataURL()")
+    seen = await on_paper(page)
     await page.get_by_role("button", name="Use it").click()
     await page.click(".say button[type=submit]")
     await page.locator(".remark-text", has_text="open here").wait_for()
@@ -261,9 +277,8 @@ async def test_a_pin_stays_and_the_owner_gets_the_words_the_place_and_the_pictur
     assert "open here" in said
     assert re.search(r"Pin on Lower jaw at -?0\.\d, -?0\.\d, -?0\.0 mm", said)
     assert "C-1042" in letter["Subject"]
-    seen = Image.open(io.BytesIO(base64.b64decode(drawn.partition(",")[2]))).convert("RGB")
     sent = Image.open(io.BytesIO(png_of(letter))).convert("RGB")
-    assert (np.asarray(seen) == np.asarray(sent)).all(), "what was sent is what was seen"
+    assert (seen == np.asarray(sent)).all(), "what was sent is what was seen"
 
     await page.reload()
     await fully_drawn(page)

@@ -2,15 +2,13 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page
 
 from store.clock import DAY
-from store.house import House
-from tests.clicks import Site, letters_of, open_site, open_thread
+from tests.clicks import Site, letters_of, open_thread
 from tests.conftest import Running, jaw_stl
 from tests.fakes import ANNA, KIM, link_of, mail, reply, text_of
 from tests.journeys.test_confirm_page import small_controls, violations
@@ -21,12 +19,6 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 DESKTOP = {"viewport": {"width": 1440, "height": 900}}
 WORDS = "gull teapot 4711"
 SEEN: Path | None = None  # a folder for screenshots, to be looked at
-
-
-@pytest.fixture
-async def site(house: House) -> AsyncIterator[Site]:
-    async with open_site(house) as opened:
-        yield opened
 
 
 async def device(browser: Browser, axe: Path, size: dict[str, object] = PHONE) -> BrowserContext:

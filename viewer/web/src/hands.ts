@@ -24,76 +24,94 @@ const tremble = 7;
 const longestTap = 700;
 
 export function connectHands(stage: Stage, wishes: Wishes): void {
+  const hands = new Hands(stage, wishes);
   const { canvas } = stage;
-  const down = new Map<number, Spot>();
-  let moves = false;
-  let drag: ((to: Spot) => void) | undefined;
-  let tap: { readonly at: Spot; readonly since: number } | undefined;
-
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.focus({ preventScroll: true });
-    canvas.setPointerCapture(event.pointerId);
-    down.set(event.pointerId, at(event));
-    moves = event.button !== 0 || event.shiftKey;
-    const alone = down.size === 1 && !moves;
-    tap = alone ? { at: at(event), since: event.timeStamp } : undefined;
-    drag = alone ? wishes.grab(inPicture(event)) : undefined;
-    stage.grasp();
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const before = down.get(event.pointerId);
-    if (!before) {
-      if (event.pointerType !== "touch") wishes.hover(inPicture(event));
-      return;
-    }
-    if (tap && apart(tap.at, at(event)) > tremble) tap = undefined;
-    const pair = [...down.keys()].slice(0, 2);
-    const [one, other] = pair.map((id) => down.get(id)!);
-    down.set(event.pointerId, at(event));
-    if (one && other) {
-      const [oneNow, otherNow] = pair.map((id) => down.get(id)!);
-      pinch(one, other, oneNow!, otherNow!);
-    } else if (drag) drag(inPicture(event));
-    else if (moves) stage.move(event.clientX - before.x, event.clientY - before.y);
-    // A trembling finger that taps turns nothing.
-    else if (!tap) stage.turn(event.clientX - before.x, event.clientY - before.y);
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    if (tap && event.timeStamp - tap.since < longestTap) wishes.tap(inPicture(event));
-  });
+  canvas.addEventListener("pointerdown", (event) => hands.press(event));
+  canvas.addEventListener("pointermove", (event) => hands.move(event));
+  canvas.addEventListener("pointerup", (event) => hands.lift(event));
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"] as const) {
-    canvas.addEventListener(end, ({ pointerId }) => {
-      down.delete(pointerId);
-      tap = drag = undefined;
-    });
+    canvas.addEventListener(end, (event) => hands.lose(event));
   }
   canvas.addEventListener("pointerleave", () => wishes.hover(undefined));
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? pixelsPerLine : 1);
-      const speed = event.ctrlKey ? pinchSpeed : wheelSpeed;
-      stage.zoom(Math.exp(-pixels * speed), ...fromMiddle(at(event)));
-    },
-    { passive: false },
-  );
+  canvas.addEventListener("wheel", (event) => hands.roll(event), { passive: false });
+}
 
-  function pinch(one: Spot, other: Spot, oneNow: Spot, otherNow: Spot): void {
-    const before = middle(one, other);
-    const now = middle(oneNow, otherNow);
-    stage.move(now.x - before.x, now.y - before.y);
-    stage.zoom(apart(oneNow, otherNow) / (apart(one, other) || 1), ...fromMiddle(now));
+class Hands {
+  private readonly canvas: HTMLCanvasElement;
+  /** Where the pointers that are down stand, by their numbers. */
+  private readonly down = new Map<number, Spot>();
+  private moves = false;
+  private drag: ((to: Spot) => void) | undefined;
+  private tap: { readonly at: Spot; readonly since: number } | undefined;
+
+  constructor(
+    private readonly stage: Stage,
+    private readonly wishes: Wishes,
+  ) {
+    this.canvas = stage.canvas;
   }
 
-  function fromMiddle({ x, y }: Spot): [number, number] {
-    const { left, top, width, height } = canvas.getBoundingClientRect();
+  press(event: PointerEvent): void {
+    this.canvas.focus({ preventScroll: true });
+    this.canvas.setPointerCapture(event.pointerId);
+    this.down.set(event.pointerId, at(event));
+    this.moves = event.button !== 0 || event.shiftKey;
+    const alone = this.down.size === 1 && !this.moves;
+    this.tap = alone ? { at: at(event), since: event.timeStamp } : undefined;
+    this.drag = alone ? this.wishes.grab(this.inPicture(event)) : undefined;
+    this.stage.grasp();
+  }
+
+  move(event: PointerEvent): void {
+    const before = this.down.get(event.pointerId);
+    if (!before) {
+      if (event.pointerType !== "touch") this.wishes.hover(this.inPicture(event));
+      return;
+    }
+    if (this.tap && apart(this.tap.at, at(event)) > tremble) this.tap = undefined;
+    const pair = [...this.down.keys()].slice(0, 2);
+    const [one, other] = pair.map((id) => this.down.get(id)!);
+    this.down.set(event.pointerId, at(event));
+    if (one && other) {
+      const [oneNow, otherNow] = pair.map((id) => this.down.get(id)!);
+      this.pinch(one, other, oneNow!, otherNow!);
+    } else if (this.drag) this.drag(this.inPicture(event));
+    else if (this.moves) this.stage.move(event.clientX - before.x, event.clientY - before.y);
+    // A trembling finger that taps turns nothing.
+    else if (!this.tap) this.stage.turn(event.clientX - before.x, event.clientY - before.y);
+  }
+
+  lift(event: PointerEvent): void {
+    if (this.tap && event.timeStamp - this.tap.since < longestTap) this.wishes.tap(this.inPicture(event));
+  }
+
+  lose({ pointerId }: PointerEvent): void {
+    this.down.delete(pointerId);
+    this.tap = this.drag = undefined;
+  }
+
+  roll(event: WheelEvent): void {
+    event.preventDefault();
+    const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? pixelsPerLine : 1);
+    const speed = event.ctrlKey ? pinchSpeed : wheelSpeed;
+    this.stage.zoom(Math.exp(-pixels * speed), ...this.fromMiddle(at(event)));
+  }
+
+  private pinch(one: Spot, other: Spot, oneNow: Spot, otherNow: Spot): void {
+    const before = middle(one, other);
+    const now = middle(oneNow, otherNow);
+    this.stage.move(now.x - before.x, now.y - before.y);
+    this.stage.zoom(apart(oneNow, otherNow) / (apart(one, other) || 1), ...this.fromMiddle(now));
+  }
+
+  private fromMiddle({ x, y }: Spot): [number, number] {
+    const { left, top, width, height } = this.canvas.getBoundingClientRect();
     return [x - left - width / 2, y - top - height / 2];
   }
 
-  function inPicture(event: MouseEvent): Spot {
-    const { left, top } = canvas.getBoundingClientRect();
+  private inPicture(event: MouseEvent): Spot {
+    const { left, top } = this.canvas.getBoundingClientRect();
     return { x: event.clientX - left, y: event.clientY - top };
   }
 }

@@ -1,19 +1,19 @@
 /**
  * Maps on the scans: how near the other jaw is, and what has changed since the version before. The server
- * has measured them, a number a vertex of full detail; here they get their colours, a legend, and words
- * at the pointer.
+ * has measured them, a number a vertex of full detail; here they get their colours, and words at the
+ * pointer.
  */
 
 import { Vector3 } from "three";
-import { element } from "./case";
 import { make } from "./dom";
 import { download } from "./download";
 import { list } from "./language";
+import type { Legend } from "./legend";
 import type { Line } from "./line";
 import type { Loading } from "./loading";
 import type { Overlay } from "./overlay";
 import type { Part, Parts } from "./parts";
-import { type Stop, colourAt, css, nothing } from "./scales";
+import { type Stop, colourAt, nothing } from "./scales";
 import type { Spot, Stage } from "./stage";
 import type { Tool } from "./tools";
 import { signed, words } from "./words";
@@ -43,6 +43,7 @@ export class Heat implements Tool {
     private readonly loading: Loading,
     private readonly line: Line,
     private readonly overlay: Overlay,
+    private readonly legend: Legend,
   ) {
     overlay.add((pen) => {
       if (!this.on || !this.reading) return;
@@ -61,7 +62,7 @@ export class Heat implements Tool {
   stop(): void {
     this.on = false;
     this.reading = undefined;
-    element(".legend").hidden = true;
+    this.legend.hide();
     this.line.hush("failure");
     for (const part of this.parts.every) part.setPaint();
   }
@@ -91,7 +92,8 @@ export class Heat implements Tool {
     }
     this.line.hush("loading");
     if (!this.on) return;
-    this.showLegend();
+    const facts = this.facts().map((fact) => make("span", { class: "legend-fact" }, fact));
+    this.legend.show(words.legends[this.name], this.scale, [this.read, ...facts]);
     // What no map speaks of steps back: its own colours would be taken for the scale's.
     for (const part of this.parts.all) if (!mapped.includes(part)) part.setPaint(plain(part));
     if (failed.length) this.line.say("failure", words.mapFailed(list(failed.map(({ scan }) => scan.label))));
@@ -151,29 +153,6 @@ export class Heat implements Tool {
     const whole = shares[0]! + shares[1]! + shares[2]! || 1;
     const sum = read.reduce((total, value, i) => total + value * shares[i]!, 0);
     return sum / whole / perMillimetre;
-  }
-
-  private showLegend(): void {
-    // Evenly spread: the numbers that matter stand close together around nothing.
-    const place = (i: number) => `${(100 * i) / (this.scale.length - 1)}%`;
-    const bar = make("span", { class: "legend-bar" });
-    const stops = this.scale.map(({ colour }, i) => `${css(colour)} ${place(i)}`);
-    bar.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
-    const numbers = make("span", { class: "legend-numbers" });
-    this.scale.forEach(({ at }, i) => {
-      const number = make("span", {}, signed(at));
-      number.style.left = place(i);
-      numbers.append(number);
-    });
-    const facts = this.facts().map((fact) => make("span", { class: "legend-fact" }, fact));
-    element(".legend").replaceChildren(
-      make("strong", {}, words.legends[this.name]),
-      bar,
-      numbers,
-      this.read,
-      ...facts,
-    );
-    element(".legend").hidden = false;
   }
 }
 

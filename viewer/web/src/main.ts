@@ -14,6 +14,7 @@ import { connectHands } from "./hands";
 import { Heat } from "./heat";
 import { connectKeys } from "./keys";
 import { asJson, list } from "./language";
+import { Legend } from "./legend";
 import { Line } from "./line";
 import { Loading } from "./loading";
 import { Marks } from "./marks";
@@ -133,7 +134,8 @@ function connectTools(
 ): void {
   const marks = new Marks(shared, stage, overlay);
   const picking = new Picking(stage, parts, section);
-  const snapshot = new Snapshot(stage, overlay, () => talk.tellWith());
+  const legend = new Legend();
+  const snapshot = new Snapshot(stage, overlay, legend, () => talk.tellWith());
   const sending = new Sending(shared, stage, snapshot);
   const talk = new Talk(shared, stage, parts, overlay, picking, marks, snapshot, sending);
   connectExtras(shared, stage, parts, () => snapshot.seen());
@@ -143,8 +145,8 @@ function connectTools(
   }
   const contacts = () => meetings(shared, versions.shown);
   const heats = [
-    new Heat("contacts", contactScale, contacts, stage, parts, loading, line, overlay),
-    new Heat("change", changeScale, () => [], stage, parts, loading, line, overlay),
+    new Heat("contacts", contactScale, contacts, stage, parts, loading, line, overlay, legend),
+    new Heat("change", changeScale, () => [], stage, parts, loading, line, overlay, legend),
   ];
   for (const tool of [section, ...heats, talk, snapshot]) tools.add(tool);
   talk.leave = () => tools.end(talk);

@@ -20,6 +20,9 @@ const ink = "#14202b";
 const paper = "#ffffff";
 const accent = "#0f766e";
 const chosen = "#b45309";
+const labelHeight = 26;
+/** Between two labels. */
+const gap = 3;
 const font = "600 13px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 export class Overlay {
@@ -57,7 +60,15 @@ export class Overlay {
   }
 }
 
+interface Label {
+  readonly left: number;
+  readonly top: number;
+  readonly wide: number;
+}
+
 class CanvasPen implements Pen {
+  private readonly labels: Label[] = [];
+
   constructor(
     private readonly context: CanvasRenderingContext2D,
     private readonly width: number,
@@ -86,11 +97,13 @@ class CanvasPen implements Pen {
     this.fill(accent, 1, () => this.context.arc(x, y, 4, 0, 2 * Math.PI));
   }
 
+  /** Near its spot, where no label of this frame stands yet. */
   label(text: string, { x, y }: Spot): void {
     const wide = this.context.measureText(text).width + 16;
     const left = Math.min(Math.max(x - wide / 2, 4), this.width - wide - 4);
-    const top = Math.min(Math.max(y - 13, 4), this.height - 30);
-    this.fill(ink, 0.9, () => this.context.roundRect(left, top, wide, 26, 8));
+    const top = this.free(left, wide, Math.min(Math.max(y - 13, 4), this.height - 30));
+    this.labels.push({ left, top, wide });
+    this.fill(ink, 0.9, () => this.context.roundRect(left, top, wide, labelHeight, 8));
     this.context.fillStyle = paper;
     this.context.fillText(text, left + 8, top + 14);
   }
@@ -135,6 +148,17 @@ class CanvasPen implements Pen {
     for (const arm of arms) this.line(arm);
   }
 
+  /** The nearest height to one that was wished for, up or down; that one itself in a full picture. */
+  private free(left: number, wide: number, wished: number): number {
+    for (let away = 0; away < this.height; away += 2) {
+      for (const top of [wished - away, wished + away]) {
+        const inside = top >= 4 && top <= this.height - 30;
+        if (inside && !this.labels.some((other) => meet(other, { left, top, wide }))) return top;
+      }
+    }
+    return wished;
+  }
+
   private path(spots: readonly Spot[]): void {
     spots.forEach(({ x, y }, place) => {
       if (place) this.context.lineTo(x, y);
@@ -163,4 +187,9 @@ class CanvasPen implements Pen {
     context.fill();
     context.globalAlpha = 1;
   }
+}
+
+function meet(one: Label, other: Label): boolean {
+  const beside = one.left + one.wide + gap <= other.left || other.left + other.wide + gap <= one.left;
+  return !beside && Math.abs(one.top - other.top) < labelHeight + gap;
 }

@@ -4,6 +4,7 @@
  */
 
 import { element } from "./case";
+import type { Legend } from "./legend";
 import type { Overlay } from "./overlay";
 import type { Spot, Stage } from "./stage";
 import type { Tool } from "./tools";
@@ -30,6 +31,7 @@ export class Snapshot implements Tool {
   constructor(
     private readonly stage: Stage,
     private readonly overlay: Overlay,
+    private readonly legend: Legend,
     private readonly done: () => void,
   ) {
     element('[data-do="undo-arrow"]').addEventListener("click", () => {
@@ -76,7 +78,7 @@ export class Snapshot implements Tool {
     this.drawn = undefined;
   }
 
-  /** Scans and what lies over them, as one picture. */
+  /** Scans and what lies over them, with what a map's colours mean, as one picture. */
   seen(): HTMLCanvasElement {
     const scans = this.stage.capture();
     const scale = Math.min(1, longest / Math.max(scans.width, scans.height));
@@ -89,6 +91,7 @@ export class Snapshot implements Tool {
     for (const layer of [scans, this.overlay.canvas]) {
       context.drawImage(layer, 0, 0, canvas.width, canvas.height);
     }
+    this.legend.paint(context, canvas.width / this.stage.size.width);
     return canvas;
   }
 
