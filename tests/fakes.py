@@ -158,6 +158,17 @@ def reply(letter: EmailMessage, line: str, sender: str = ANNA) -> EmailMessage:
     return message
 
 
+def reply_with(
+    letter: EmailMessage, note: str, files: dict[str, bytes], sender: str = ANNA
+) -> EmailMessage:
+    """A reply that brings files."""
+    message = mail(
+        f"Re: {letter['Subject']}", note, files, sender=sender, to=str(letter["Reply-To"])
+    )
+    message["In-Reply-To"] = str(letter["Message-ID"])
+    return message
+
+
 @dataclass
 class Postman:
     """Sends mails over real SMTP; blocking work runs in a thread."""

@@ -19,7 +19,19 @@ from store.model import LIFETIME, Scan, Version
 from store.records import cases, remarks, versions
 from store.states import RemarkKind
 from tests.conftest import Running, jaw_stl
-from tests.fakes import ANNA, BEN, KIM, PATIENCE, html_of, link_of, mail, picture_of, reply, text_of
+from tests.fakes import (
+    ANNA,
+    BEN,
+    KIM,
+    PATIENCE,
+    html_of,
+    link_of,
+    mail,
+    picture_of,
+    reply,
+    reply_with,
+    text_of,
+)
 
 UPPER, LOWER = jaw_stl("upper", 1_000), jaw_stl("lower", 1_000)
 SUBJECT = f"{KIM} C-1042 crown #30"
@@ -41,17 +53,6 @@ FIRST = {"UpperJaw.stl": UPPER, "LowerJaw.stl": LOWER, "crown30.stl": crown()}
 
 def said(letter: EmailMessage) -> str:
     return " ".join(text_of(letter).split())
-
-
-def with_files(
-    letter: EmailMessage, note: str, files: dict[str, bytes], sender: str = ANNA
-) -> EmailMessage:
-    """A reply that brings files."""
-    message = mail(
-        f"Re: {letter['Subject']}", note, files, sender=sender, to=str(letter["Reply-To"])
-    )
-    message["In-Reply-To"] = str(letter["Message-ID"])
-    return message
 
 
 async def shared(running: Running, files: dict[str, bytes] | None = None) -> EmailMessage:
@@ -83,7 +84,7 @@ async def test_a_new_design_in_the_thread_is_the_next_version(running: Running, 
     answer = await shared(running)
     first = await running.inbox.letter("share", KIM)
     clock.advance(HOUR)
-    await running.postman.send(with_files(answer, "Higher now.", {"crown30 v2.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "Higher now.", {"crown30 v2.stl": crown(0.21)}))
     letter = await running.inbox.letter("version", KIM)
     words = said(letter)
     assert "Anna Berg of Acme Dental shares version 2 of C-1042 crown #30 with you." in words
@@ -113,9 +114,9 @@ async def test_what_was_not_mailed_again_is_carried_and_its_objects_stay_where_t
     running: Running,
 ) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     await running.inbox.letter("version", KIM)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.1)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.1)}))
     await running.inbox.letter("version", KIM, count=2)
     version, scans = await scans_shown(running)
     assert (version.number, [scan.role for scan in scans]) == (3, ["design", "upper", "lower"])
@@ -147,7 +148,7 @@ async def test_the_page_shows_the_new_version_and_only_when_it_is_shared(running
     before, _ = await scans_shown(running)
     held = running.server.children.room
     async with held:  # one of the places is taken; the other is enough to work
-        await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+        await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
         version, _ = await scans_shown(running)
         assert version.id == before.id
     await running.inbox.letter("version", KIM)
@@ -159,7 +160,7 @@ async def test_reviewers_have_seven_days_to_look_at_a_version(running: Running, 
     answer = await shared(running)
     first = (await running.only_case()).expires_at
     clock.advance(5 * DAY)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     await running.inbox.letter("version", KIM)
     end = (await running.only_case()).expires_at
     assert end == clock.now() + LIFETIME
@@ -167,7 +168,7 @@ async def test_reviewers_have_seven_days_to_look_at_a_version(running: Running, 
     await running.postman.send(reply(answer, "EXTEND 20"))
     await running.inbox.letter("transcript", ANNA)
     later = (await running.only_case()).expires_at
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.1)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.1)}))
     await running.inbox.letter("version", KIM, count=2)
     assert (await running.only_case()).expires_at == later
 
@@ -176,7 +177,7 @@ async def test_revoked_reviewers_are_not_told_and_keep_a_dead_link(running: Runn
     answer = await shared(running)
     await running.postman.send(reply(answer, "REVOKE"))
     await running.inbox.letter("transcript", ANNA)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     told = await running.inbox.letter("answer", ANNA, count=2)
     assert "Nobody was told" in said(told)
     await running.all_done()
@@ -185,7 +186,7 @@ async def test_revoked_reviewers_are_not_told_and_keep_a_dead_link(running: Runn
 
 async def test_a_colleague_may_send_it_and_hears_who_has_the_answer(running: Running) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "", {"crown.stl": crown(0.21)}, sender=BEN))
+    await running.postman.send(reply_with(answer, "", {"crown.stl": crown(0.21)}, sender=BEN))
     notice = await running.inbox.letter("notice", BEN)
     assert "Version 2 of C-1042 crown #30 is shared" in said(notice)
     assert "Anna Berg" in said(notice)
@@ -195,7 +196,7 @@ async def test_a_colleague_may_send_it_and_hears_who_has_the_answer(running: Run
 async def test_a_design_that_lies_elsewhere_is_not_compared(running: Running) -> None:
     answer = await shared(running)
     molar = jaws.stl_bytes(jaws.make_bite(6_000))
-    await running.postman.send(with_files(answer, "", {"crown30.stl": molar}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": molar}))
     words = said(await running.inbox.letter("version", KIM))
     assert "Design cannot be compared with version 1: it shows another place." in words
 
@@ -203,7 +204,7 @@ async def test_a_design_that_lies_elsewhere_is_not_compared(running: Running) ->
 async def test_an_unchanged_jaw_mailed_once_more_is_said_to_be_the_same(running: Running) -> None:
     answer = await shared(running)
     files = {"UpperJaw.stl": UPPER, "crown30.stl": crown(0.21)}
-    await running.postman.send(with_files(answer, "", files))
+    await running.postman.send(reply_with(answer, "", files))
     words = said(await running.inbox.letter("version", KIM))
     assert "Upper jaw is the same as in version 1." in words
     assert "Design: changed by up to 0.21 mm against version 1." in words
@@ -212,7 +213,7 @@ async def test_an_unchanged_jaw_mailed_once_more_is_said_to_be_the_same(running:
 async def test_of_two_designs_the_one_that_nothing_follows_is_named(running: Running) -> None:
     two = {"lower.stl": LOWER, "crown30.stl": crown(), "crown31.stl": crown(0.1)}
     answer = await shared(running, two)
-    await running.postman.send(with_files(answer, "", {"crown31.stl": crown(0.31)}))
+    await running.postman.send(reply_with(answer, "", {"crown31.stl": crown(0.31)}))
     words = said(await running.inbox.letter("answer", ANNA, count=2))
     assert "Design: changed by up to 0.21 mm against version 1." in words  # by its name
     assert "No longer shown: Design (crown30.stl)" in words
@@ -230,7 +231,7 @@ async def test_a_broken_file_alone_leaves_the_version_before_and_its_number_free
 ) -> None:
     answer = await shared(running)
     case = await running.only_case()
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)[:10_000]}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)[:10_000]}))
     notice = await running.inbox.letter("notice", ANNA)
     assert "crown30.stl stops after" in said(notice)
     assert "Version 1 of C-1042 stays as it is." in said(notice)
@@ -244,7 +245,7 @@ async def test_a_broken_file_alone_leaves_the_version_before_and_its_number_free
             await asyncio.sleep(0.02)
     assert all(name.startswith(prefix) for name in running.house.blobs.names("cases/"))
     assert ("version", KIM) not in kinds(running)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     assert "version 2" in said(await running.inbox.letter("version", KIM))
 
 
@@ -252,17 +253,17 @@ async def test_the_same_scans_are_already_here_and_an_older_version_comes_back(
     running: Running,
 ) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown()}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown()}))
     assert "Already here" in said(await running.inbox.letter("notice", ANNA))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("crown30.stl", crown())
-    await running.postman.send(with_files(answer, "", {"crown.zip": packed.getvalue()}))
+    await running.postman.send(reply_with(answer, "", {"crown.zip": packed.getvalue()}))
     notice = await running.inbox.letter("notice", ANNA, count=2)
     assert "These scans are version 1 of C-1042 crown #30" in said(notice)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     await running.inbox.letter("version", KIM)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown()}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown()}))
     letter = await running.inbox.letter("version", KIM, count=2)
     assert "Design: changed by up to 0.2" in said(letter)
     assert "against version 2" in said(letter)
@@ -271,7 +272,7 @@ async def test_the_same_scans_are_already_here_and_an_older_version_comes_back(
 async def test_a_reviewers_scans_are_no_version(running: Running) -> None:
     await shared(running)
     share = await running.inbox.letter("share", KIM)
-    await running.postman.send(with_files(share, "", {"mine.stl": crown(0.21)}, sender=KIM))
+    await running.postman.send(reply_with(share, "", {"mine.stl": crown(0.21)}, sender=KIM))
     notice = await running.inbox.letter("notice", KIM)
     assert "Only the lab adds scans to its case" in said(notice)
     assert "Anna Berg" in said(notice)
@@ -283,11 +284,11 @@ async def test_a_command_beside_scans_is_obeyed_and_says_that_they_were_not_take
     running: Running,
 ) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "REVOKE", {"crown.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "REVOKE", {"crown.stl": crown(0.21)}))
     transcript = await running.inbox.letter("transcript", ANNA)
     assert "is dead" in said(transcript)
     assert "The scans in your mail were not taken" in said(transcript)
-    again = with_files(answer, "Please revoke kim first", {"crown.stl": crown(0.21)})
+    again = reply_with(answer, "Please revoke kim first", {"crown.stl": crown(0.21)})
     await running.postman.send(again)
     assert "Your scans were not taken" in said(await running.inbox.letter("notice", ANNA))
     version, _ = await scans_shown(running)
@@ -304,7 +305,7 @@ async def test_a_command_beside_scans_is_obeyed_and_says_that_they_were_not_take
 )
 async def test_words_that_only_look_like_commands_are_the_note(running: Running, note: str) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, note, {"crown.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, note, {"crown.stl": crown(0.21)}))
     letter = await running.inbox.letter("version", KIM)
     assert note.split("\n", maxsplit=1)[0] in said(letter)
 
@@ -312,7 +313,7 @@ async def test_words_that_only_look_like_commands_are_the_note(running: Running,
 async def test_a_case_that_waits_for_its_reviewer_takes_no_second_mail(running: Running) -> None:
     await running.postman.send(mail("C-1046 crown", "", FIRST))
     question = await running.inbox.letter("question", ANNA)
-    await running.postman.send(with_files(question, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(question, "", {"crown30.stl": crown(0.21)}))
     notice = await running.inbox.letter("notice", ANNA)
     assert "Reply first with the reviewer's e-mail address" in said(notice)
     await running.postman.send(reply(question, KIM))
@@ -325,7 +326,7 @@ async def test_a_case_that_waits_for_its_reviewer_takes_no_second_mail(running: 
 async def test_inches_do_not_follow_millimetres(running: Running) -> None:
     answer = await shared(running)
     inches = jaws.stl_bytes(_scaled(jaws.make_jaw(1_000, "upper"), 1 / 25.4))
-    await running.postman.send(with_files(answer, "", {"UpperJaw.stl": inches}))
+    await running.postman.send(reply_with(answer, "", {"UpperJaw.stl": inches}))
     notice = said(await running.inbox.letter("notice", ANNA))
     assert "UpperJaw.stl measures" in notice
     assert "that looks like inches, not millimetres" in notice
@@ -343,7 +344,7 @@ async def test_the_unit_that_was_said_before_counts_again(running: Running) -> N
     await running.postman.send(mail(SUBJECT, "", files))
     await running.postman.send(reply(await running.inbox.letter("notice", ANNA), "INCH"))
     answer = await running.inbox.letter("answer", ANNA)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21, 1 / 25.4)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21, 1 / 25.4)}))
     told = said(await running.inbox.letter("answer", ANNA, count=2))
     assert "crown30.stl is taken as inches, as you said before." in told
     assert "Design: changed by up to 0.21 mm against version 1." in told
@@ -362,8 +363,8 @@ async def test_two_replies_at_once_are_two_versions_and_the_later_one_shows_both
 ) -> None:
     answer = await shared(running)
     await asyncio.gather(
-        running.postman.send(with_files(answer, "a", {"crown30.stl": crown(0.21)})),
-        running.postman.send(with_files(answer, "b", {"UpperJaw.stl": jaw_stl("upper", 4_000)})),
+        running.postman.send(reply_with(answer, "a", {"crown30.stl": crown(0.21)})),
+        running.postman.send(reply_with(answer, "b", {"UpperJaw.stl": jaw_stl("upper", 4_000)})),
     )
     two = await running.inbox.letter("version", KIM)
     three = await running.inbox.letter("version", KIM, count=2)
@@ -415,7 +416,7 @@ async def test_an_approval_of_the_letter_before_is_asked_back(running: Running) 
     """Acceptance, cases 25."""
     answer = await shared(running)
     first = await running.inbox.letter("share", KIM)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     second = await running.inbox.letter("version", KIM)
     for count, old in enumerate((reply(first, "Approve", KIM), button(first, "APPROVE")), 1):
         await running.postman.send(old)
@@ -440,7 +441,7 @@ async def test_an_approval_of_the_letter_before_is_asked_back(running: Running) 
 
 async def test_a_verdict_binds_what_was_carried_too(running: Running) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     await running.postman.send(reply(await running.inbox.letter("version", KIM), "APPROVE", KIM))
     await running.inbox.letter("verdict", ANNA)
     _, scans = await scans_shown(running)
@@ -458,7 +459,7 @@ async def test_status_and_list_show_the_version_and_what_was_said_of_it(running:
     await running.inbox.letter("verdict", ANNA)
     await running.postman.send(reply(answer, "STATUS"))
     assert f"{KIM}: approved on" in said(await running.inbox.letter("transcript", ANNA))
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     second = await running.inbox.letter("version", KIM)
     await running.postman.send(reply(answer, "STATUS"))
     status = said(await running.inbox.letter("transcript", ANNA, count=2))
@@ -478,7 +479,7 @@ async def test_everything_that_was_mailed_is_named_when_it_is_destroyed(
     running: Running, clock
 ) -> None:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(0.21)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(0.21)}))
     await running.inbox.letter("version", KIM)
     clock.time = (await running.only_case()).expires_at
     running.house.poke()

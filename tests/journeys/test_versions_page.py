@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.conftest import Running
-from tests.fakes import ANNA, KIM, link_of, text_of
-from tests.journeys.test_versions import FIRST, crown, shared, with_files
+from tests.fakes import ANNA, KIM, link_of, reply_with, text_of
+from tests.journeys.test_versions import FIRST, crown, shared
 from tests.reviewing import (
     SMALL,
     Shared,
@@ -26,7 +26,7 @@ BUMP = 0.21  # mm
 
 async def two_versions(running: Running) -> Shared:
     answer = await shared(running)
-    await running.postman.send(with_files(answer, "Higher now.", {"crown30.stl": crown(BUMP)}))
+    await running.postman.send(reply_with(answer, "Higher now.", {"crown30.stl": crown(BUMP)}))
     letter = await running.inbox.letter("version", KIM)
     return Shared(running, link_of(answer), link_of(letter))
 
@@ -111,7 +111,7 @@ async def test_an_old_tab_approves_nothing_and_says_what_is_there(
     answer = await shared(running)
     case = Shared(running, link_of(answer), link_of(await running.inbox.letter("share", KIM)))
     page = await opened(running, chromium, case)
-    await running.postman.send(with_files(answer, "", {"crown30.stl": crown(BUMP)}))
+    await running.postman.send(reply_with(answer, "", {"crown30.stl": crown(BUMP)}))
     await running.inbox.letter("version", KIM)
     await page.get_by_role("button", name="Approve").first.click()
     sheet = page.locator("#decide-approved")

@@ -6,6 +6,7 @@ Where SCANPOST_SCREENSHOTS names a folder, it also gets a picture of each state.
 """
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page
 
+from scanpost import jaws
 from store.clock import DAY, SetClock
 from tests.axe import violations
 from tests.conftest import Running
+from tests.fakes import ANNA, KIM, mail, reply_with, text_of
 from tests.reviewing import DESKTOP, PHONE, Shared, enter, fully_drawn, share
 
 LONG = bool(os.environ.get("SCANPOST_LONG_RUNS"))
@@ -161,6 +164,42 @@ async def _in_a_sheet(visit: Visit, button: str, sheet: str) -> Page:
     return page
 
 
+async def asking_for_an_upload(visit: Visit) -> Page:
+    running = visit.shared.running
+    await running.postman.send(mail("scans", f"UPLOAD {KIM} C-1043"))
+    letter = text_of(await running.inbox.letter("upload", ANNA))
+    found = re.search(r"http\S+/u/[a-z2-7]{26}", letter)
+    assert found
+    return await visit.at(found[0])
+
+
+async def decided(visit: Visit) -> Page:
+    page = await about_to_ask_for_changes(visit)
+    await page.get_by_role("checkbox", name="Margin").check()
+    await page.locator("#decide-changes button[type=submit]").click()
+    await page.get_by_text("You asked for changes.").wait_for()
+    return page
+
+
+async def a_second_version(visit: Visit) -> Page:
+    running = visit.shared.running
+    if not [one for one in running.inbox.letters if one["X-Scanpost-Kind"] == "version"]:
+        answer = await running.inbox.letter("answer", ANNA)
+        crown = jaws.stl_bytes(jaws.make_crown(5_000))
+        await running.postman.send(reply_with(answer, "Higher", {"C-1042-crown-30.stl": crown}))
+        await running.inbox.letter("version", KIM)
+    page = await visit.drawn()
+    await page.locator("button[data-version='1']").wait_for()
+    return page
+
+
+async def an_older_version(visit: Visit) -> Page:
+    page = await a_second_version(visit)
+    await page.click("button[data-version='1']")
+    await page.get_by_text("This is version 1, not the newest.").wait_for()
+    return page
+
+
 async def full_detail_did_not_come(visit: Visit) -> Page:
     await visit.context.route("**/full.glb*", lambda route: route.fulfill(status=500))
     page = await enter(visit.context, visit.shared.reviewers)
@@ -227,6 +266,10 @@ STATES: dict[str, Callable[[Visit], Awaitable[Page]]] = {
         on_with_a_phone,
         refusing_letters,
         asked_for_an_address,
+        asking_for_an_upload,
+        decided,
+        a_second_version,
+        an_older_version,
         full_detail_did_not_come,
         nothing_to_turn,
         not_this_way,
