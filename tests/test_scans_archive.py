@@ -2,7 +2,6 @@ import io
 import struct
 import tracemalloc
 import zipfile
-from contextlib import contextmanager
 from time import process_time
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from inbound.scans.archive import Limits, extract, members
 from scanpost import jaws
 from store.errors import ScanRefused
+from tests.refusing import plain_refusals, refused
 
 SCAN = jaws.stl_bytes(jaws.make_jaw(2_000, "lower"))
 
@@ -33,9 +33,7 @@ def named(name, attributes=0):
 
 
 def refusal(file, **limits):
-    with pytest.raises(ScanRefused) as caught:
-        members(file, Limits(**limits))
-    return str(caught.value)
+    return refused(members, file, Limits(**limits))
 
 
 def test_scans_are_listed_and_unpacked_byte_for_byte():
@@ -220,15 +218,3 @@ def test_damaged_archives_are_read_or_refused(place, bytes_in):
     with plain_refusals():
         for member in members(file):
             extract(file, member, io.BytesIO())
-
-
-@contextmanager
-def plain_refusals():
-    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
-    sentence = "fine."
-    try:
-        yield
-    except ScanRefused as refused:
-        sentence = str(refused)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")

@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence
 
 from inbound.scans.dicom import Volume, strip
 from store.errors import ScanRefused
+from tests.refusing import refused
 
 SALT = b"salt of this case"
 SECRETS = (
@@ -120,12 +121,7 @@ def read(volume: Volume) -> Dataset:
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(ScanRefused) as caught:
-        stripped(data)
-    sentence = str(caught.value)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
-    return sentence
+    return refused(stripped, data)
 
 
 SYNTAXES = [

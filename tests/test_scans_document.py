@@ -26,6 +26,7 @@ from pypdf.generic import (
 
 from inbound.scans.document import MOST_PAGES, Document, strip
 from store.errors import ScanRefused
+from tests.refusing import refused
 
 SECRETS = (
     b"Jane",
@@ -43,12 +44,7 @@ def stripped(data: bytes) -> Document:
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(ScanRefused) as caught:
-        stripped(data)
-    sentence = str(caught.value)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
-    return sentence
+    return refused(stripped, data)
 
 
 def dictionary(**entries: Any) -> DictionaryObject:

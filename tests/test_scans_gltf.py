@@ -16,7 +16,7 @@ from inbound.scans.beside import Beside
 from inbound.scans.mesh import Mesh
 from inbound.scans.texture import baked
 from scanpost import jaws
-from store.errors import ScanRefused
+from tests.refusing import refused
 
 JAW = jaws.make_jaw(3_000, "lower")
 POINTS = np.array([[0, 0, 0], [10, 0, 0], [0, 20, 0], [10, 20, 0]], "<f4")
@@ -90,12 +90,7 @@ def corners(found):
 
 
 def refusal(data):
-    with pytest.raises(ScanRefused) as caught:
-        read(data)
-    sentence = str(caught.value)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
-    return sentence
+    return refused(read, data)
 
 
 ONCE = [POINTS[:3].tolist()]

@@ -1,5 +1,4 @@
 import io
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from inbound.scans.mesh import Mesh
 from inbound.scans.texture import baked
 from scanpost import jaws
 from store.errors import ScanRefused
+from tests.refusing import plain_refusals, refused
 
 JAW = jaws.make_jaw(4_000, "upper")
 POINTS = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\n"
@@ -24,9 +24,7 @@ def read(data):
 
 
 def refusal(data):
-    with pytest.raises(ScanRefused) as caught:
-        read(data)
-    return str(caught.value)
+    return refused(read, data)
 
 
 def test_what_was_written_is_read_back_bit_for_bit():
@@ -115,18 +113,6 @@ def test_hostile_files_get_a_sentence(data, sentence):
 def test_arbitrary_lines_are_read_or_refused(tokens):
     with plain_refusals():
         read(POINTS + b"".join(tokens))
-
-
-@contextmanager
-def plain_refusals():
-    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
-    sentence = "fine."
-    try:
-        yield
-    except ScanRefused as refused:
-        sentence = str(refused)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
 
 
 SQUARES = (

@@ -1,7 +1,6 @@
 """OFF in all its spellings, and the files that only look like it."""
 
 import io
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from inbound.scans import off
 from inbound.scans.mesh import Mesh
 from scanpost import jaws
-from store.errors import ScanRefused
+from tests.refusing import plain_refusals, refused
 
 JAW = jaws.make_jaw(4_000, "upper")
 POINTS = b"0 0 0\n1 0 0\n0 1 0\n1 1 0\n"
@@ -23,9 +22,7 @@ def read(data):
 
 
 def refusal(data):
-    with pytest.raises(ScanRefused) as caught:
-        read(data)
-    return str(caught.value)
+    return refused(read, data)
 
 
 def test_what_was_written_is_read_back_bit_for_bit():
@@ -107,15 +104,3 @@ def test_hostile_files_get_a_sentence(data, sentence):
 def test_arbitrary_lines_are_read_or_refused(tokens):
     with plain_refusals():
         read(b"OFF 4 2 0\n" + POINTS + b"".join(tokens))
-
-
-@contextmanager
-def plain_refusals():
-    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
-    sentence = "fine."
-    try:
-        yield
-    except ScanRefused as refused:
-        sentence = str(refused)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")

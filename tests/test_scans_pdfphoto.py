@@ -15,6 +15,7 @@ from PIL import Image
 from inbound.scans import pdfphoto
 from inbound.scans.pdfphoto import JPEG, JPEG_2000, bare, is_photo
 from store.errors import ScanRefused
+from tests.refusing import refused
 
 PLACE = b"48 8.2 N 11 34.5 E, Jane Roe"
 
@@ -59,12 +60,7 @@ def pixels(data: bytes) -> bytes:
 
 
 def refusal(data: bytes, *filters: str, room: int = pdfphoto.MOST_UNPACKED) -> str:
-    with pytest.raises(ScanRefused) as caught:
-        bare(data, list(filters), room)
-    sentence = str(caught.value)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
-    return sentence
+    return refused(bare, data, list(filters), room)
 
 
 PACKED = {

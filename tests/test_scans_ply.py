@@ -1,6 +1,5 @@
 import io
 import struct
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from inbound.scans import ply
 from inbound.scans.mesh import Mesh
 from scanpost import jaws
-from store.errors import ScanRefused
+from tests.refusing import plain_refusals, refused
 
 JAW = jaws.make_jaw(4_000, "lower")
 DATA = jaws.ply_bytes(JAW)
@@ -24,9 +23,7 @@ def read(data):
 
 
 def refusal(data):
-    with pytest.raises(ScanRefused) as caught:
-        read(data)
-    return str(caught.value)
+    return refused(read, data)
 
 
 def header(points=3, faces=1, order="binary_little_endian", extra="", index="int", count="uchar"):
@@ -218,18 +215,6 @@ def test_damaged_files_are_read_or_refused(place, bytes_in):
     data[place : place + len(bytes_in)] = bytes_in
     with plain_refusals():
         read(bytes(data))
-
-
-@contextmanager
-def plain_refusals():
-    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
-    sentence = "fine."
-    try:
-        yield
-    except ScanRefused as refused:
-        sentence = str(refused)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
 
 
 def test_comments_and_tables_of_the_writers_own_are_counted_as_notes():

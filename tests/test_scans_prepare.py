@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from inbound.scans.roles import Role
 from inbound.scans.sniff import Format
 from scanpost import jaws
 from store.errors import ScanRefused
+from tests.refusing import plain_refusals
 
 JAW = jaws.make_jaw(60_000, "lower")
 FILES = {
@@ -125,15 +125,3 @@ def test_importing_it_loads_no_trimesh():
 def test_any_bytes_under_any_format_are_prepared_or_refused(data, kind):
     with plain_refusals():
         prepare(memoryview(data), kind)
-
-
-@contextmanager
-def plain_refusals():
-    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
-    sentence = "fine."
-    try:
-        yield
-    except ScanRefused as refused:
-        sentence = str(refused)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")

@@ -1,6 +1,5 @@
 import io
 import struct
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from inbound.scans import stl
 from scanpost import jaws
-from store.errors import ScanRefused
+from tests.refusing import plain_refusals, refused
 
 JAW = jaws.make_jaw(4_000, "lower")
 BINARY, TEXT = jaws.stl_bytes(JAW), jaws.ascii_stl_bytes(JAW)
@@ -22,9 +21,7 @@ def read(data):
 
 
 def refusal(data):
-    with pytest.raises(ScanRefused) as caught:
-        read(data)
-    return str(caught.value)
+    return refused(read, data)
 
 
 def with_count(count, data=BINARY):
@@ -156,18 +153,6 @@ def test_damaged_files_are_read_or_refused(place, bytes_in, text):
     data[place : place + len(bytes_in)] = bytes_in
     with plain_refusals():
         read(bytes(data))
-
-
-@contextmanager
-def plain_refusals():
-    """A refusal is fine if it is a sentence that begins with its verb; any other error fails the test."""
-    sentence = "fine."
-    try:
-        yield
-    except ScanRefused as refused:
-        sentence = str(refused)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
 
 
 def test_header_name_and_attribute_words_are_counted_as_notes():

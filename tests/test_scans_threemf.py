@@ -10,7 +10,7 @@ import pytest
 from inbound.scans import threemf
 from inbound.scans.mesh import Mesh
 from scanpost import jaws
-from store.errors import ScanRefused
+from tests.refusing import refused
 
 JAW = jaws.make_jaw(3_000, "lower")
 CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
@@ -55,12 +55,7 @@ def corners(data):
 
 
 def refusal(data):
-    with pytest.raises(ScanRefused) as caught:
-        read(data)
-    sentence = str(caught.value)
-    assert sentence[0].islower()
-    assert sentence.endswith(".")
-    return sentence
+    return refused(read, data)
 
 
 def test_what_was_written_is_read_back_bit_for_bit():

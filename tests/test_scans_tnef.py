@@ -19,6 +19,7 @@ from inbound.scans.sniff import Format, sniff
 from inbound.scans.tnef import RICH_TEXT, extract, members
 from store.errors import ScanRefused
 from tests.conftest import jaw_stl
+from tests.refusing import refused
 from tests.tnef_writer import (
     ATTACHMENT,
     BINARY,
@@ -74,9 +75,7 @@ def library_files(data: bytes) -> list[tuple[str, bytes]]:
 
 
 def refusal(data: bytes, **limits: int) -> str:
-    with pytest.raises(ScanRefused) as caught:
-        listed(data, **limits)
-    return str(caught.value)
+    return refused(listed, data, **limits)
 
 
 def only(file: File) -> Member:
