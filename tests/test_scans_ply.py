@@ -185,6 +185,8 @@ def test_a_cut_file_says_what_it_stops_after():
         (header(order="ascii") + b"0 0 0\n1 0 zero\n0 1 0\n3 0 1 2\n", "cannot be read as PLY"),
         (header(order="ascii") + b"0 0 0\n1 0 0\n0 1 0\n3 0 nan 2\n", "cannot be read as PLY"),
         (header(order="ascii") + b"0 0 0\n1 0 0\n0 nan 0\n3 0 1 2\n", "has 1 point without a position"),
+        (header(order="ascii") + b"0 0 0\n1 0 0\n0 1 0\n3 0 1e30 2\n", "cannot be read as PLY"),
+        (header(index="float") + TRIANGLE + b"\x03" + struct.pack("<3f", 0, 1, -1e30), "cannot be read as PLY"),
         (b"ply\n", "stops inside its header"),
         (b"", "stops inside its header"),
     ],

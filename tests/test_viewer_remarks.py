@@ -283,3 +283,14 @@ async def test_a_form_without_end_is_not_read_to_its_end(
     assert await kim.read() == []
     for view in ({"azimuth": 10**400}, {"azimuth": "1"}, [], "x"):
         assert (await kim.say("comment", f"view {view}"[:20], view=json.dumps(view)))[0] == 200
+    camera = dict.fromkeys(("azimuth", "polar", "zoom", "x", "y", "z"), 1.5)
+    for number, (given, kept) in enumerate(
+        (
+            ({"shown": [1, 3], "cut": [1, 0, 0, 7.5]}, {"shown": [1, 3], "cut": [1, 0, 0, 7.5]}),
+            ({"shown": [1, True, "2", 10**9], "cut": [1, 0, 0]}, {"shown": [1], "cut": None}),
+            ({"shown": [1] * 200, "cut": [1, 0, 0, 10**30]}, {"shown": [], "cut": None}),
+            ({"shown": {}, "more": "x" * 900}, {"shown": [], "cut": None}),
+        )
+    ):
+        await kim.say("comment", f"seen {number}", view=json.dumps({**camera, **given}))
+        assert (await kim.read())[-1]["view"] == {**camera, **kept}

@@ -31,6 +31,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 _KINDS = {kind.value: kind for kind in RemarkKind}
 _FARTHEST = 1e9  # of any number of a view; false for what is none, too
 _VIEW_NUMBERS = ("azimuth", "polar", "zoom", "x", "y", "z")
+_MOST_SHOWN = 100  # scans
 
 
 class TooLate(NotSaid):
@@ -316,15 +317,26 @@ def _once(posted: Posted, text: str) -> str:
 
 
 def _view(said: Any) -> dict[str, Any] | None:
-    """How the scans were seen: numbers alone are kept."""
+    """How the scans were seen: where the camera stood, which were shown, and where they were cut open."""
     if not isinstance(said, dict):
         return None
     numbers = {name: said.get(name) for name in _VIEW_NUMBERS}
-    good = all(
-        isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < _FARTHEST
-        for one in numbers.values()
-    )
-    return numbers if good else None
+    if not all(_is_number(one) for one in numbers.values()):
+        return None
+    shown, cut = said.get("shown"), said.get("cut")
+    if not isinstance(shown, list) or len(shown) > _MOST_SHOWN:
+        shown = []
+    if not isinstance(cut, list) or len(cut) != 4 or not all(_is_number(one) for one in cut):
+        cut = None
+    return {
+        **numbers,
+        "shown": [one for one in shown if type(one) is int and one < 10_000],
+        "cut": cut,
+    }
+
+
+def _is_number(said: Any) -> bool:
+    return isinstance(said, int | float) and not isinstance(said, bool) and abs(said) < _FARTHEST
 
 
 # ---------------------------------------------------------------- answering

@@ -29,6 +29,7 @@ from inbound.scans.plyhead import Element, Header, Property, read_header
 from store.errors import ScanRefused
 
 _ROWS = 50_000  # rows of a walked table gathered at a time, to bound the index arrays
+_FARTHEST = 2.0**53  # of a whole number that was written as a fraction
 _WHAT = {"vertex": "points", "face": "triangles"}
 _COMMENT = re.compile(rb"(?m)^[ \t]*(?:comment|obj_info|#)[^\n]*$")
 _FACE_LISTS = ("vertex_indices", "vertex_index")
@@ -245,7 +246,7 @@ def _gather(body: memoryview, walked: Walked, kind: "np.dtype[Any]") -> NDArray[
 
 
 def _whole(values: NDArray[Any]) -> Wide:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not (np.abs(values) < _FARTHEST).all():  # nor what is no number
         raise ValueError
     return values.astype(np.int64)
 

@@ -291,6 +291,31 @@ async def test_a_pin_stays_and_the_owner_gets_the_words_the_place_and_the_pictur
     assert watch.complaints == []
 
 
+async def test_go_there_shows_what_was_seen_with_its_section_and_without_what_was_hidden(
+    running: Running, chromium: Browser
+) -> None:
+    files = {"C-1042-UpperJaw.stl": box(10), "C-1042-LowerJaw.stl": box(0)}
+    page = await opened(running, chromium, files)
+    toggles, section = page.locator(".part-toggle"), page.locator("[data-tool=section]")
+    await toggles.last.click()
+    await section.click()
+    await page.locator(".card-slider input").fill("250")
+    seen = await until_picture(page, lambda _: True, "half of it cut away")
+    await page.fill("#say-text", "in the middle")
+    await page.click(".say button[type=submit]")
+    await page.locator(".remark-text", has_text="in the middle").wait_for()
+    await page.click("[data-view=lower]")
+    await section.click()
+    await toggles.last.click()
+    await page.get_by_role("button", name="Go there").click()
+    assert await section.get_attribute("aria-pressed") == "true"
+    assert await toggles.last.get_attribute("aria-pressed") == "false"
+    assert await page.locator(".card-slider input").input_value() == "250"
+    await until_picture(
+        page, lambda now: bool((np.abs(now - seen).max(axis=2) > 24).mean() < 0.01), "as it was"
+    )
+
+
 def png_of(letter: EmailMessage) -> bytes:
     [picture] = [part for part in letter.walk() if part.get_content_type() == "image/png"]
     return picture.get_content()

@@ -59,6 +59,7 @@ export interface KeptMark extends Mark {
   readonly version: number;
 }
 
+/** How the scans are seen, so that somebody else can see the same. */
 export interface SavedView {
   readonly azimuth: number;
   readonly polar: number;
@@ -66,7 +67,13 @@ export interface SavedView {
   readonly x: number;
   readonly y: number;
   readonly z: number;
+  /** The numbers of the scans that are shown. */
+  readonly shown: readonly number[];
+  readonly cut: Cut | null;
 }
+
+/** A plane that cuts the scans open: the direction of what is cut away, and its place along that, in mm. */
+export type Cut = readonly [number, number, number, number];
 
 export interface Remark {
   readonly id: string;

@@ -33,7 +33,7 @@ export class Legend {
     this.box.hidden = true;
   }
 
-  /** Draws title, colours and numbers into the upper left corner of a picture, `pixel` of it to one of the page. */
+  /** Draws itself into the upper left corner of a picture with `pixel` pixels to one of the page. */
   paint(context: CanvasRenderingContext2D, pixel: number): void {
     if (!this.shown) return;
     const { title, scale } = this.shown;

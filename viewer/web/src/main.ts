@@ -27,6 +27,7 @@ import { connectScale } from "./scale";
 import { changeScale, contactScale } from "./scales";
 import { Section } from "./section";
 import { Sending } from "./sending";
+import { Sight } from "./sight";
 import { Snapshot } from "./snapshot";
 import { Stage } from "./stage";
 import { Talk } from "./talk";
@@ -136,10 +137,11 @@ function connectTools(
   const picking = new Picking(stage, parts, section);
   const legend = new Legend();
   const snapshot = new Snapshot(stage, overlay, legend, () => talk.tellWith());
-  const sending = new Sending(shared, stage, snapshot);
+  const sending = new Sending(shared, () => sight.view, snapshot);
   const talk = new Talk(shared, stage, parts, overlay, picking, marks, snapshot, sending);
   connectExtras(shared, stage, parts, () => snapshot.seen());
   const tools = new Tools(stage, overlay);
+  const sight = new Sight(stage, parts, section, tools);
   for (const kind of ["distance", "angle", "thickness"] as const) {
     tools.add(new Measure(kind, stage, overlay, picking, marks));
   }
@@ -162,6 +164,7 @@ function connectTools(
     sent: (remark) => talk.sent(remark),
   });
   talk.showVersion = (version) => versions.show(version);
+  talk.showView = (view) => sight.show(view);
   versions.onChange((version) => {
     for (const heat of heats) tools.end(heat);
     marks.show(version);

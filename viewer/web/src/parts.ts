@@ -269,6 +269,16 @@ export class Parts {
     this.layAside([]);
   }
 
+  /** The numbers of the scans that are shown. */
+  get shown(): readonly number[] {
+    return this.all.filter(({ visible }) => visible).map(({ scan }) => scan.n);
+  }
+
+  show(numbers: readonly number[]): void {
+    for (const part of this.all) part.wanted = numbers.includes(part.scan.n);
+    this.layAside([]);
+  }
+
   repaint(): void {
     for (const part of this.every) part.repaint();
   }

@@ -4,6 +4,7 @@
  */
 
 import { Plane, Vector3 } from "three";
+import type { Cut } from "./case";
 import { button, make } from "./dom";
 import type { Overlay } from "./overlay";
 import type { Part, Parts } from "./parts";
@@ -23,7 +24,7 @@ export class Section implements Tool {
   readonly name = "section";
   readonly isLayer = true;
   private on = false;
-  private way: Way = "across";
+  private readonly choices = new Map<Way, HTMLButtonElement>();
   /** Out of the half that stays, in the scans' coordinates: what is cut away lies along it. */
   private readonly away = new Vector3(1, 0, 0);
   /** Millimetres along `away` at which the plane stands. */
@@ -60,12 +61,12 @@ export class Section implements Tool {
 
   start(): readonly Node[] {
     this.on = true;
-    this.turn(this.nearestWay());
     const ways = make(
       "span",
       { class: "choices", role: "group", "aria-label": words.sectionWay },
       ...(["across", "front", "level", "seen"] as const).map((way) => this.choice(way)),
     );
+    this.turn(this.nearestWay());
     return [
       ways,
       make("label", { class: "card-slider" }, this.slider, this.output),
@@ -89,6 +90,19 @@ export class Section implements Tool {
       this.put(this.place + this.along({ x: to.x - before.x, y: to.y - before.y }));
       before = to;
     };
+  }
+
+  /** Where the scans are cut open, if they are. */
+  get cut(): Cut | null {
+    return this.on ? [this.away.x, this.away.y, this.away.z, this.place] : null;
+  }
+
+  /** Cuts where somebody else has cut. */
+  cutAt([x, y, z, place]: Cut): void {
+    this.away.set(x, y, z).normalize();
+    this.tellWay(undefined);
+    this.measureRange();
+    this.put(place);
   }
 
   /** The point of the cut line next to a spot of the picture, if one is near. */
@@ -123,19 +137,19 @@ export class Section implements Tool {
   }
 
   private choice(way: Way): HTMLButtonElement {
-    const choose = button(words.sectionWays[way], () => {
-      this.turn(way);
-      for (const other of choose.parentElement!.children) {
-        other.setAttribute("aria-pressed", String(other === choose));
-      }
-    });
-    choose.setAttribute("aria-pressed", String(way === this.way));
-    return choose;
+    const choice = button(words.sectionWays[way], () => this.turn(way));
+    this.choices.set(way, choice);
+    return choice;
+  }
+
+  /** None of the ways where the plane stands as somebody else has put it. */
+  private tellWay(chosen: Way | undefined): void {
+    for (const [way, choice] of this.choices) choice.setAttribute("aria-pressed", String(way === chosen));
   }
 
   /** Turns the plane; what is nearer to the viewer is cut away. */
   private turn(way: Way): void {
-    this.way = way;
+    this.tellWay(way);
     const world = {
       across: new Vector3(1, 0, 0),
       front: new Vector3(0, 0, 1),

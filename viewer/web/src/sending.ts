@@ -3,7 +3,6 @@
 import { type Case, type Mark, type Remark, type SavedView } from "./case";
 import { type Answer, post } from "./post";
 import type { Snapshot } from "./snapshot";
-import type { Stage } from "./stage";
 
 export interface Draft {
   readonly kind: Remark["kind"];
@@ -19,7 +18,8 @@ export class Sending {
 
   constructor(
     private readonly shared: Case,
-    private readonly stage: Stage | undefined,
+    /** How the scans are seen just now; nothing where none are. */
+    private readonly view: (() => SavedView) | undefined,
     private readonly snapshot: Snapshot | undefined,
   ) {}
 
@@ -31,7 +31,7 @@ export class Sending {
     form.set("marks", JSON.stringify(draft.marks));
     form.set("once", this.once[draft.kind]);
     for (const reason of draft.reasons ?? []) form.append("reason", reason);
-    if (this.stage) form.set("view", JSON.stringify(viewOf(this.stage)));
+    if (this.view) form.set("view", JSON.stringify(this.view()));
     const picture = await this.snapshot?.picture();
     if (picture) form.set("picture", picture, "seen.png");
     const answer = await post<{ remark: Remark }>(this.shared.say, form);
@@ -41,11 +41,6 @@ export class Sending {
     }
     return answer;
   }
-}
-
-function viewOf(stage: Stage): SavedView {
-  const { azimuth, polar, zoom, target } = stage.goal();
-  return { azimuth, polar, zoom, x: target.x, y: target.y, z: target.z };
 }
 
 /** 26 letters of base32, as the server names things. */

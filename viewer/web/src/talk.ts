@@ -4,7 +4,8 @@
  */
 
 import { Vector3 } from "three";
-import { type Case, type KeptMark, type Mark, type Remark, type Vector, element } from "./case";
+import type { Case, KeptMark, Mark, Remark, SavedView, Vector } from "./case";
+import { element } from "./case";
 import { button, make } from "./dom";
 import { type Marks, draw, inWords, isHidden } from "./marks";
 import type { Overlay, Pen } from "./overlay";
@@ -18,9 +19,10 @@ import { words } from "./words";
 
 export class Talk implements Tool {
   readonly name = "pin";
-  /** Closes the pin tool, and shows another version: set by whoever has the tools. */
+  /** Closes the pin tool, shows another version or an earlier sight: set by whoever has the tools. */
   leave: () => void = () => {};
   showVersion: (version: number) => void = () => {};
+  showView: (view: SavedView) => void = () => {};
   private remarks: readonly Remark[];
   private chosen: Remark | undefined;
   private pin: Mark | undefined;
@@ -195,10 +197,7 @@ export class Talk implements Tool {
     const { view, version } = remark;
     if (version !== this.marks.version) this.showVersion(version);
     this.chosen = remark;
-    if (view) {
-      const target = new Vector3(view.x, view.y, view.z);
-      this.stage.stand({ azimuth: view.azimuth, polar: view.polar, zoom: view.zoom, target });
-    }
+    if (view) this.showView(view);
     element(".stage").scrollIntoView({ block: "nearest" });
     this.overlay.refresh();
   }
