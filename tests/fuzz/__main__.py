@@ -8,6 +8,7 @@ begins with waiting- says that somebody knows and has not mended it yet.
 import logging
 import random
 import sys
+import warnings
 from time import monotonic
 
 import structlog
@@ -20,6 +21,7 @@ SLICE = 10.0  # seconds of one target, then the next one
 
 def main(seconds: float = 60, only: str | None = None) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    warnings.simplefilter("error")
     chance = random.Random()
     fuzzing = {name: Fuzzing(name, chance) for name in TARGETS if only in (None, name)}
     end = monotonic() + seconds
