@@ -283,7 +283,7 @@ async def test_a_form_without_end_is_not_read_to_its_end(
     assert await kim.read() == []
     for view in ({"azimuth": 10**400}, {"azimuth": "1"}, [], "x"):
         assert (await kim.say("comment", f"view {view}"[:20], view=json.dumps(view)))[0] == 200
-    camera = dict.fromkeys(("azimuth", "polar", "zoom", "x", "y", "z"), 1.5)
+    camera = dict.fromkeys(("azimuth", "polar", "across", "x", "y", "z"), 1.5)
     for number, (given, kept) in enumerate(
         (
             ({"shown": [1, 3], "cut": [1, 0, 0, 7.5]}, {"shown": [1, 3], "cut": [1, 0, 0, 7.5]}),

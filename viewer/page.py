@@ -1,6 +1,7 @@
 """The case as a page: useful without a script, a 3D viewer with one."""
 
 import re
+from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from viewer.templates import json_for_script, page, words_json
 from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
 
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
+_FIRST = ("upper", "lower")  # roles
 MOST_VERSIONS = 5  # that the page shows; the newest
 
 
@@ -82,7 +84,7 @@ async def _case_values(connection: AsyncConnection, visit: Visit) -> dict[str, A
         "sender": {"name": owner.name, "company": owner.company},
         "kind": person.kind,
         "decides": person.kind is PersonKind.REVIEWER,
-        "verdict": {"kind": verdict.kind, "when": moment(verdict.at)} if verdict else None,
+        "verdict": {"kind": verdict.kind} if verdict else None,
         "reasons": [{"key": reason.value, "label": say(reason.label)} for reason in Reason],
         "remarks": await remarks_for(connection, visit),
         "marks": [_mark_values(mark, shared) for mark in kept],
@@ -103,6 +105,8 @@ def _version_values(visit: Visit, version: Version, scans: list[Scan]) -> dict[s
         {"side": side, "url": f"{base}/view/{side}.webp{mark}"} for side in SIDES if version.picture
     ]
     ready = [scan for scan in scans if scan.state is ScanState.READY]
+    surfaces = sorted((scan for scan in ready if scan.is_surface), key=_rank)
+    labels = _labels(surfaces)
     return {
         "number": version.number,
         "shared": moment(version.shared_at or 0),
@@ -111,19 +115,34 @@ def _version_values(visit: Visit, version: Version, scans: list[Scan]) -> dict[s
         "views": views,
         "frame": version.frame or UPRIGHT,
         "meetings": (version.contacts or {}).get("meetings", []),
-        "scans": [_scan_values(visit, version, scan) for scan in ready if scan.is_surface],
+        "scans": [_scan_values(visit, version, scan, labels[scan.number]) for scan in surfaces],
         "others": [_other_values(visit, version, scan) for scan in ready if not scan.is_surface],
         "problems": _problems(version, scans) if visit.is_owner else [],
     }
 
 
-def _scan_values(visit: Visit, version: Version, scan: Scan) -> dict[str, Any]:
+def _rank(scan: Scan) -> tuple[int, int]:
+    """The jaws first, in every version, whatever was mailed when."""
+    return _FIRST.index(scan.role) if scan.role in _FIRST else len(_FIRST), scan.number
+
+
+def _labels(scans: list[Scan]) -> dict[int, str]:
+    """What each scan is called on the page, by its number: with a number of its own where several are the same."""
+    labels = {scan.number: say(scan.label) for scan in scans}
+    for label, count in Counter(labels.values()).items():
+        same = [number for number, one in labels.items() if one == label]
+        if count > 1:
+            labels |= {number: f"{label} {place}" for place, number in enumerate(same, 1)}
+    return labels
+
+
+def _scan_values(visit: Visit, version: Version, scan: Scan, label: str) -> dict[str, Any]:
     report = scan.report or {}
     place, mark = _place(visit, version, scan), _mark(version)
     return {
         "n": scan.number,
         "role": scan.role,
-        "label": say(scan.label),
+        "label": label,
         "home": f"{(scan.home_version or version.id)[:8]}/{scan.home_number or scan.number}",
         "triangles": report.get("triangles", 0),
         "size_mm": [round(side, 1) for side in report.get("size_mm", [])],

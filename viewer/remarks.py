@@ -30,7 +30,7 @@ MOST_AN_HOUR = 60  # remarks of one person
 _NO_STORE = {"Cache-Control": "no-store"}
 _KINDS = {kind.value: kind for kind in RemarkKind}
 _FARTHEST = 1e9  # of any number of a view; false for what is none, too
-_VIEW_NUMBERS = ("azimuth", "polar", "zoom", "x", "y", "z")
+_VIEW_NUMBERS = ("azimuth", "polar", "across", "x", "y", "z")
 _MOST_SHOWN = 100  # scans
 
 
@@ -60,7 +60,13 @@ async def list_remarks(request: web.Request) -> web.Response:
     async with request.app[HOUSE].database.read() as connection:
         said = await remarks_for(connection, visit)
         newest = await cases.latest_version(connection, visit.holder.case.id)
-    value = {"remarks": said, "version": newest.number if newest else 0}
+        person = visit.holder.person
+        verdict = newest and await remarks.verdict_of(connection, person.id, newest.id)
+    value = {
+        "remarks": said,
+        "version": newest.number if newest else 0,
+        "verdict": {"kind": verdict.kind} if verdict else None,
+    }
     return web.json_response(value, headers=_NO_STORE)
 
 
@@ -215,7 +221,8 @@ def _require_words(
 ) -> None:
     if kind is RemarkKind.CHANGES and not text and not reasons:
         raise NotSaid("Say what shall be changed: choose a reason, or write a few words.")
-    if kind is RemarkKind.COMMENT and not (text or pinned or posted.picture):
+    drawn = posted.picture and posted.one("drawn")  # a picture goes with every comment
+    if kind is RemarkKind.COMMENT and not (text or pinned or drawn):
         raise NotSaid("Write a few words first.")
 
 

@@ -483,7 +483,8 @@ async def test_hostile_words_are_shown_as_words(running: Running, chromium: Brow
         assert await page.inner_text("h1") == f"C-7 {script}"
         assert image in await page.inner_text(".note p")
         assert "{{7*7}}" in await page.inner_text(".note p")
-        assert await page.locator(".part-name").first.inner_text() == f"Jaw {script}{image}"
+        names = await page.locator(".part-name").all_inner_texts()
+        assert names == [f"Jaw {script}{image} {number}" for number in range(1, len(names) + 1)]
         assert await page.evaluate("window.hacked") is None
         assert await page.evaluate("violations") == []
         assert await page.locator("img").count() == 8, (

@@ -335,6 +335,8 @@ async def test_what_was_lost_on_its_way_is_sent_anew_and_never_taken_for_somethi
     await page.click(".say button[type=submit]")
     await page.locator(".say-problem", has_text="Not sent").wait_for()
     await page.get_by_role("button", name="Approve").first.click()
+    assert await page.input_value("#approve-text") == "looks fine", "what was written is meant too"
+    await page.fill("#approve-text", "")
     await page.locator("#decide-approved").get_by_role("button", name="Approve").click()
     await page.get_by_text("You approved this version.").wait_for()
     assert f"{KIM} approved version 1" in text_of(await running.inbox.letter("verdict", ANNA))

@@ -45,12 +45,13 @@ async def test_the_versions_change_places_under_the_same_camera(
     page = await opened(running, chromium, await two_versions(running))
     assert await page.inner_text(".version-number") == "2"
     assert await page.locator(".part-name:visible").all_inner_texts() == [
-        "Design",
         "Upper jaw",
         "Lower jaw",
+        "Design",
     ]
     await page.click("[data-view=lower]")
     newest = await until_picture(page, lambda _: True, "version 2")
+    await half_a_measurement(page)
     before = await page.get_attribute(".stage [role=application]", "data-view")
 
     await page.click("button[data-version='1']")
@@ -67,6 +68,19 @@ async def test_the_versions_change_places_under_the_same_camera(
         await page.click(f"button[data-version='{version}']")
     await until_picture(page, lambda now: differing(newest, now) < 0.002, "version 2 again")
     assert not requests, "what was seen is there still"
+
+
+async def half_a_measurement(page: Page) -> None:
+    """One point on this version, and one on the version before, are no distance."""
+    box = await page.locator(".stage [role=application]").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    await page.click("[data-tool=distance]")
+    await page.mouse.click(x - 60, y)
+    await page.click("button[data-version='1']")
+    assert await page.get_attribute("[data-tool=distance]", "aria-pressed") == "false"
+    await page.mouse.click(x + 60, y)
+    assert await page.locator(".mark").count() == 0
+    await page.click("button[data-version='2']")
 
 
 async def test_changes_are_coloured_and_read_in_millimetres(

@@ -63,7 +63,8 @@ export interface KeptMark extends Mark {
 export interface SavedView {
   readonly azimuth: number;
   readonly polar: number;
-  readonly zoom: number;
+  /** Millimetres on the shorter side of the picture. */
+  readonly across: number;
   readonly x: number;
   readonly y: number;
   readonly z: number;
@@ -92,7 +93,7 @@ export interface Case {
   readonly version: number;
   readonly versions: readonly Version[];
   readonly decides: boolean;
-  readonly verdict: { readonly kind: "approved" | "changes"; readonly when: string } | null;
+  readonly verdict: { readonly kind: "approved" | "changes" } | null;
   readonly remarks: readonly Remark[];
   readonly marks: readonly KeptMark[];
   readonly seen: string;

@@ -21,3 +21,8 @@ export function button(label: string, run: () => void, className = "secondary"):
   made.addEventListener("click", run);
   return made;
 }
+
+/** On a phone the sheet may lie over the picture: it is pushed down again. */
+export function showPicture(): void {
+  scrollTo({ top: 0 });
+}

@@ -21,7 +21,7 @@ const wheelSpeed = 0.0015;
 const pinchSpeed = 0.01;
 /** Pixels that a finger trembles, and milliseconds that it rests, when it taps. */
 const tremble = 7;
-const longestTap = 700;
+const longestTap = 1200;
 
 export function connectHands(stage: Stage, wishes: Wishes): void {
   const hands = new Hands(stage, wishes);
@@ -32,7 +32,10 @@ export function connectHands(stage: Stage, wishes: Wishes): void {
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"] as const) {
     canvas.addEventListener(end, (event) => hands.lose(event));
   }
-  canvas.addEventListener("pointerleave", () => wishes.hover(undefined));
+  canvas.addEventListener("pointerleave", (event) => {
+    // A finger that has tapped leaves too, and its number must stay to be read.
+    if (event.pointerType !== "touch") wishes.hover(undefined);
+  });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("wheel", (event) => hands.roll(event), { passive: false });
 }

@@ -81,6 +81,7 @@ export class Heat implements Tool {
   }
 
   private async paint(): Promise<void> {
+    this.line.hush("failure");
     const mapped = this.parts.all.filter(({ scan }) => scan[this.name]);
     this.line.say("loading", words.loadingMap);
     const failed: Part[] = [];
@@ -96,7 +97,9 @@ export class Heat implements Tool {
     this.legend.show(words.legends[this.name], this.scale, [this.read, ...facts]);
     // What no map speaks of steps back: its own colours would be taken for the scale's.
     for (const part of this.parts.all) if (!mapped.includes(part)) part.setPaint(plain(part));
-    if (failed.length) this.line.say("failure", words.mapFailed(list(failed.map(({ scan }) => scan.label))));
+    if (!failed.length) return;
+    const again = { label: words.tryAgain, run: () => void this.paint() };
+    this.line.say("failure", words.mapFailed(list(failed.map(({ scan }) => scan.label))), again);
   }
 
   private async valuesOf(part: Part): Promise<Int16Array | undefined> {

@@ -7,7 +7,8 @@
  */
 
 import { type Case, element, readCase } from "./case";
-import { connectDecision, connectSheets } from "./decide";
+import { type TellDecision, connectDecision, connectSheets } from "./decide";
+import { showPicture } from "./dom";
 import { connectExtras } from "./extras";
 import { patientRotation } from "./frame";
 import { connectHands } from "./hands";
@@ -81,6 +82,7 @@ function beginWithoutPicture(shared: Case, line: Line): void {
   connectDecision(sending, {
     version: () => shared.version,
     attached: () => [],
+    words: () => element<HTMLTextAreaElement>("#say-text").value.trim(),
     sent: () => location.reload(),
   });
   // A case of photos and documents has been seen when its page is; scans, when they are drawn.
@@ -136,10 +138,10 @@ function connectTools(
   const marks = new Marks(shared, stage, overlay);
   const picking = new Picking(stage, parts, section);
   const legend = new Legend();
-  const snapshot = new Snapshot(stage, overlay, legend, () => talk.tellWith());
+  const snapshot = new Snapshot(stage, overlay, legend, () => talk.invite());
   const sending = new Sending(shared, () => sight.view, snapshot);
   const talk = new Talk(shared, stage, parts, overlay, picking, marks, snapshot, sending);
-  connectExtras(shared, stage, parts, () => snapshot.seen());
+  connectExtras(shared, stage, parts, (ground) => snapshot.seen(ground));
   const tools = new Tools(stage, overlay);
   const sight = new Sight(stage, parts, section, tools);
   for (const kind of ["distance", "angle", "thickness"] as const) {
@@ -158,22 +160,24 @@ function connectTools(
     if (!shared.versions.some(({ scans }) => scans.some((scan) => scan[name]))) tools.without(name);
   }
   connectHands(stage, tools);
-  connectDecision(sending, {
+  const tellDecision = connectDecision(sending, {
     version: () => versions.shown,
     attached: () => talk.attached(),
-    sent: (remark) => talk.sent(remark),
+    words: () => talk.words,
+    sent: (remark, taken) => talk.sent(remark, taken),
   });
   talk.showVersion = (version) => versions.show(version);
   talk.showView = (view) => sight.show(view);
   versions.onChange((version) => {
     for (const heat of heats) tools.end(heat);
+    tools.layDown(); // half of a measurement on one version, half on another would be none
     marks.show(version);
     talk.turnPage();
     // Only the newest is decided on; what was said of it is no word about another one.
     const decision = document.querySelector<HTMLElement>(".decide");
     if (decision) decision.hidden = version !== shared.version;
   });
-  listenForNews(shared, talk, line);
+  listenForNews(shared, talk, tellDecision, line);
 }
 
 /** One map at a time: two would lie on the same surface. */
@@ -195,14 +199,15 @@ function meetings(shared: Case, shown: number): readonly string[] {
 }
 
 /** Whoever comes back to the page reads what was said meanwhile, and that a newer version is there. */
-function listenForNews(shared: Case, talk: Talk, line: Line): void {
+function listenForNews(shared: Case, talk: Talk, tellDecision: TellDecision, line: Line): void {
   document.addEventListener("visibilitychange", async () => {
     if (document.visibilityState !== "visible") return;
     try {
       const response = await fetch(shared.say, { headers: asJson });
       if (!response.ok) return;
-      const news = (await response.json()) as { remarks: Case["remarks"]; version: number };
+      const news = (await response.json()) as Pick<Case, "remarks" | "version" | "verdict">;
       talk.replace(news.remarks);
+      if (news.verdict && news.version === shared.version) tellDecision(news.verdict.kind);
       if (news.version > shared.version) {
         const show = { label: words.showNewVersion, run: () => location.reload() };
         line.say("version", words.newVersion(news.version), show);
@@ -241,7 +246,7 @@ function keepThroughContextLoss(canvas: HTMLCanvasElement, line: Line): void {
   canvas.addEventListener("webglcontextrestored", () => line.hush("picture"));
   canvas.addEventListener("focus", () => {
     // On a phone the sheet may lie over the picture that the keyboard has just reached.
-    if (canvas.matches(":focus-visible")) scrollTo({ top: 0 });
+    if (canvas.matches(":focus-visible")) showPicture();
   });
 }
 

@@ -5,7 +5,7 @@
 
 import { Vector3 } from "three";
 import { type Case, type KeptMark, type Mark, type Vector, element } from "./case";
-import { button, make } from "./dom";
+import { button, make, showPicture } from "./dom";
 import type { Overlay, Pen } from "./overlay";
 import type { Parts } from "./parts";
 import { post } from "./post";
@@ -16,6 +16,8 @@ export class Marks {
   /** Of the version that is shown. */
   version: number;
   private kept: KeptMark[];
+  /** Those that the server could not be told of. */
+  private readonly unkept = new Set<KeptMark>();
   private readonly listeners: (() => void)[] = [];
 
   constructor(
@@ -26,6 +28,7 @@ export class Marks {
     this.version = shared.version;
     this.kept = [...shared.marks];
     overlay.add((pen) => this.all.forEach((mark) => draw(pen, stage, mark)));
+    addEventListener("online", () => this.unkept.forEach((mark) => void this.keep(mark)));
     this.changed();
   }
 
@@ -42,15 +45,29 @@ export class Marks {
     this.changed();
   }
 
-  /** Shows a mark at once, and has it kept; one that cannot be kept stays for this visit. */
-  async add(mark: Mark): Promise<void> {
+  /** Shows a mark at once, and has it kept; without a connection, as soon as there is one again. */
+  add(mark: Mark): void {
     const shown: KeptMark = { ...mark, id: "", version: this.version };
     this.kept.push(shown);
     this.changed();
+    void this.keep(shown);
+  }
+
+  remove(mark: KeptMark): void {
+    this.kept = this.kept.filter((one) => one !== mark);
+    this.unkept.delete(mark);
+    if (mark.id) this.forget(mark);
+    this.changed();
+  }
+
+  private async keep(shown: KeptMark): Promise<void> {
+    const { kind, points, value, scan, version } = shown;
     const form = new FormData();
-    form.set("version", String(this.version));
-    form.set("mark", JSON.stringify(mark));
+    form.set("version", String(version));
+    form.set("mark", JSON.stringify({ kind, points, value, scan }));
+    this.unkept.delete(shown);
     const answer = await post<{ id: string | null; mark: Mark }>(this.shared.keep, form, true);
+    if (!answer.ok && this.kept.includes(shown)) this.unkept.add(shown);
     if (!answer.ok || !answer.value.id) return;
     const kept = { ...shown, ...answer.value.mark, id: answer.value.id };
     const place = this.kept.indexOf(shown);
@@ -59,12 +76,6 @@ export class Marks {
       return;
     }
     this.kept[place] = kept;
-    this.changed();
-  }
-
-  remove(mark: KeptMark): void {
-    this.kept = this.kept.filter((one) => one !== mark);
-    if (mark.id) this.forget(mark);
     this.changed();
   }
 
@@ -106,6 +117,7 @@ export function draw(pen: Pen, stage: Stage, { kind, points, value }: Mark): voi
 
 /** Brings a mark into the middle of the picture. */
 function lookAt(stage: Stage, { points }: Mark): void {
+  showPicture();
   const middle = new Vector3();
   for (const point of points) middle.add(new Vector3(...point).divideScalar(points.length));
   stage.stand({ ...stage.goal(), target: stage.toWorld(middle) });

@@ -11,6 +11,8 @@ import {
 const design = 0x7fb3d5;
 const bite = 0x9aa5b1;
 const stone = 0xe3dacb;
+/** Steps of a depth of 24 bits over two metres: a tenth of a millimetre. */
+const behindBy = 1000;
 
 export function scanMaterial(role: string): MeshStandardMaterial {
   const material = new MeshStandardMaterial({
@@ -19,6 +21,10 @@ export function scanMaterial(role: string): MeshStandardMaterial {
     metalness: 0,
     side: DoubleSide,
     forceSinglePass: true,
+    // A bite was scanned from the same teeth: it lies in the jaws, and they would flicker through it.
+    polygonOffset: isBite(role),
+    polygonOffsetFactor: 1,
+    polygonOffsetUnits: behindBy,
   });
   material.onBeforeCompile = (shader) => {
     shader.vertexShader = shader.vertexShader
@@ -84,6 +90,9 @@ export function swatch(role: string, ownColours: boolean): string {
 
 function roleColour(role: string): Color {
   if (/design|crown|cad|wax/.test(role)) return new Color(design);
-  if (/bite|buccal/.test(role)) return new Color(bite);
-  return new Color(stone);
+  return new Color(isBite(role) ? bite : stone);
+}
+
+function isBite(role: string): boolean {
+  return /bite|buccal/.test(role);
 }

@@ -10,6 +10,9 @@ import type { Spot, Stage } from "./stage";
 import type { Tool } from "./tools";
 import { words } from "./words";
 
+/** Millimetres below which two taps are one. */
+const samePlace = 0.005;
+
 export class Measure implements Tool {
   private points: Vector3[] = [];
   private over: Vector3 | undefined;
@@ -57,6 +60,8 @@ export class Measure implements Tool {
       this.hint.textContent = words.noOtherSide;
       return;
     }
+    const last = this.points.at(-1);
+    if (last && last.distanceTo(picked.point) < samePlace) return; // a finger that tapped twice
     if (!this.points.length) this.scan = picked.part?.scan.n ?? null;
     this.points.push(picked.point.clone(), ...(behind ? [behind] : []));
     if (this.isWhole(this.points)) this.finish();
@@ -70,7 +75,7 @@ export class Measure implements Tool {
 
   private finish(): void {
     const mark = this.mark(this.points);
-    void this.marks.add(mark);
+    this.marks.add(mark);
     this.points = [];
     this.over = undefined;
     this.begin();

@@ -21,7 +21,7 @@ const paper = "#ffffff";
 const accent = "#0f766e";
 const chosen = "#b45309";
 const labelHeight = 26;
-/** Between two labels. */
+/** Around a label. */
 const gap = 3;
 const font = "600 13px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
@@ -57,17 +57,21 @@ export class Overlay {
     context.scale(sharp, sharp);
     const pen = new CanvasPen(context, width, height);
     for (const painter of this.painters) painter(pen);
+    pen.writeLabels();
   }
 }
 
-interface Label {
+interface Box {
   readonly left: number;
   readonly top: number;
   readonly wide: number;
+  readonly high: number;
 }
 
 class CanvasPen implements Pen {
-  private readonly labels: Label[] = [];
+  private readonly labels: { readonly text: string; readonly at: Spot }[] = [];
+  /** Where something of this frame stands that no label may cover. */
+  private readonly taken: Box[] = [];
 
   constructor(
     private readonly context: CanvasRenderingContext2D,
@@ -93,22 +97,23 @@ class CanvasPen implements Pen {
   }
 
   dot({ x, y }: Spot): void {
+    this.taken.push({ left: x - 6, top: y - 6, wide: 12, high: 12 });
     this.fill(paper, 1, () => this.context.arc(x, y, 6, 0, 2 * Math.PI));
     this.fill(accent, 1, () => this.context.arc(x, y, 4, 0, 2 * Math.PI));
   }
 
-  /** Near its spot, where no label of this frame stands yet. */
-  label(text: string, { x, y }: Spot): void {
-    const wide = this.context.measureText(text).width + 16;
-    const left = Math.min(Math.max(x - wide / 2, 4), this.width - wide - 4);
-    const top = this.free(left, wide, Math.min(Math.max(y - 13, 4), this.height - 30));
-    this.labels.push({ left, top, wide });
-    this.fill(ink, 0.9, () => this.context.roundRect(left, top, wide, labelHeight, 8));
-    this.context.fillStyle = paper;
-    this.context.fillText(text, left + 8, top + 14);
+  /** Near its spot, where nothing else of this frame stands. */
+  label(text: string, at: Spot): void {
+    this.labels.push({ text, at });
+  }
+
+  /** After all that they must not cover. */
+  writeLabels(): void {
+    for (const { text, at } of this.labels) this.write(text, at);
   }
 
   pin(text: string, { x, y }: Spot, faded: boolean, isChosen: boolean): void {
+    this.taken.push({ left: x - 14, top: y - 34, wide: 28, high: 36 });
     const opacity = faded ? 0.4 : 1;
     const drop = (size: number) => {
       this.context.arc(x, y - 20, size, Math.PI * 0.8, Math.PI * 0.2);
@@ -148,12 +153,23 @@ class CanvasPen implements Pen {
     for (const arm of arms) this.line(arm);
   }
 
+  private write(text: string, { x, y }: Spot): void {
+    const wide = this.context.measureText(text).width + 16;
+    const left = Math.min(Math.max(x - wide / 2, 4), this.width - wide - 4);
+    const top = this.free(left, wide, Math.min(Math.max(y - 13, 4), this.height - 30));
+    this.taken.push({ left, top, wide, high: labelHeight });
+    this.fill(ink, 0.9, () => this.context.roundRect(left, top, wide, labelHeight, 8));
+    this.context.fillStyle = paper;
+    this.context.fillText(text, left + 8, top + 14);
+  }
+
   /** The nearest height to one that was wished for, up or down; that one itself in a full picture. */
   private free(left: number, wide: number, wished: number): number {
     for (let away = 0; away < this.height; away += 2) {
       for (const top of [wished - away, wished + away]) {
         const inside = top >= 4 && top <= this.height - 30;
-        if (inside && !this.labels.some((other) => meet(other, { left, top, wide }))) return top;
+        const place = { left, top, wide, high: labelHeight };
+        if (inside && !this.taken.some((other) => meet(other, place))) return top;
       }
     }
     return wished;
@@ -189,7 +205,8 @@ class CanvasPen implements Pen {
   }
 }
 
-function meet(one: Label, other: Label): boolean {
+function meet(one: Box, other: Box): boolean {
   const beside = one.left + one.wide + gap <= other.left || other.left + other.wide + gap <= one.left;
-  return !beside && Math.abs(one.top - other.top) < labelHeight + gap;
+  const above = one.top + one.high + gap <= other.top || other.top + other.high + gap <= one.top;
+  return !beside && !above;
 }

@@ -50,8 +50,9 @@ export class Section implements Tool {
     overlay.add((pen) => {
       if (!this.on) return;
       for (const segments of this.outlines.values()) pen.outline(this.spots(segments));
-      const { at, tip } = this.handle();
-      pen.handle(at, tip);
+      const { at, step } = this.handle();
+      const tip = this.isFaceOn(step) ? { x: 0, y: -1 } : step;
+      pen.handle(at, { x: at.x + tip.x, y: at.y + tip.y });
     });
     this.slider.addEventListener("input", () => {
       const [low, high] = this.range;
@@ -219,21 +220,23 @@ export class Section implements Tool {
     return target.addScaledVector(this.away, this.place - this.away.dot(target));
   }
 
-  private handle(): { readonly at: Spot; readonly tip: Spot } {
+  /** Where the handle is, and how many pixels it moves, right and down, for a millimetre of the plane. */
+  private handle(): { readonly at: Spot; readonly step: Spot } {
     const middle = this.middle();
     const at = this.stage.spot(middle);
-    const tip = this.stage.spot(middle.clone().add(this.away));
-    const apart = Math.hypot(tip.x - at.x, tip.y - at.y);
-    return { at, tip: apart < 1 ? { x: at.x, y: at.y + 1 } : tip };
+    const next = this.stage.spot(middle.clone().add(this.away));
+    return { at, step: { x: next.x - at.x, y: next.y - at.y } };
+  }
+
+  private isFaceOn({ x, y }: Spot): boolean {
+    return Math.hypot(x, y) < this.stage.pixelsPerMillimetre * 0.2;
   }
 
   /** How far a drag of so many pixels moves the plane, in mm; up and down where it is seen face on. */
   private along({ x, y }: Spot): number {
-    const { at, tip } = this.handle();
-    const [dx, dy] = [tip.x - at.x, tip.y - at.y];
-    const length = Math.hypot(dx, dy);
-    if (length < this.stage.pixelsPerMillimetre * 0.2) return -y / this.stage.pixelsPerMillimetre;
-    return (x * dx + y * dy) / (length * length);
+    const { step } = this.handle();
+    if (this.isFaceOn(step)) return -y / this.stage.pixelsPerMillimetre;
+    return (x * step.x + y * step.y) / (step.x ** 2 + step.y ** 2);
   }
 }
 

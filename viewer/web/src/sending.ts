@@ -32,6 +32,7 @@ export class Sending {
     form.set("once", this.once[draft.kind]);
     for (const reason of draft.reasons ?? []) form.append("reason", reason);
     if (this.view) form.set("view", JSON.stringify(this.view()));
+    if (this.snapshot?.drawn) form.set("drawn", "1");
     const picture = await this.snapshot?.picture();
     if (picture) form.set("picture", picture, "seen.png");
     const answer = await post<{ remark: Remark }>(this.shared.say, form);

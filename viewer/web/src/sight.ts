@@ -18,14 +18,21 @@ export class Sight {
   get view(): SavedView {
     const { azimuth, polar, zoom, target } = this.stage.goal();
     const { x, y, z } = target;
-    return { azimuth, polar, zoom, x, y, z, shown: this.parts.shown, cut: this.section.cut };
+    const across = this.shorterSide / zoom;
+    return { azimuth, polar, across, x, y, z, shown: this.parts.shown, cut: this.section.cut };
   }
 
   /** Cuts before the camera moves: a section opens where it is seen from. */
-  show({ azimuth, polar, zoom, x, y, z, shown, cut }: SavedView): void {
+  show({ azimuth, polar, across, x, y, z, shown, cut }: SavedView): void {
     if (shown.length) this.parts.show(shown);
     if ((cut !== null) !== this.tools.isOn(this.section)) this.tools.toggle(this.section);
     if (cut) this.section.cutAt(cut);
+    const zoom = this.shorterSide / across;
     this.stage.stand({ azimuth, polar, zoom, target: new Vector3(x, y, z) });
+  }
+
+  /** Of the picture, in pixels: what was seen on a phone fills a large screen too. */
+  private get shorterSide(): number {
+    return Math.min(this.stage.size.width, this.stage.size.height);
   }
 }

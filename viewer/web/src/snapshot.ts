@@ -79,14 +79,14 @@ export class Snapshot implements Tool {
   }
 
   /** Scans and what lies over them, with what a map's colours mean, as one picture. */
-  seen(): HTMLCanvasElement {
+  seen(ground = getComputedStyle(element(".stage")).backgroundColor): HTMLCanvasElement {
     const scans = this.stage.capture();
     const scale = Math.min(1, longest / Math.max(scans.width, scans.height));
     const canvas = document.createElement("canvas");
     canvas.width = Math.round(scans.width * scale);
     canvas.height = Math.round(scans.height * scale);
     const context = canvas.getContext("2d")!;
-    context.fillStyle = getComputedStyle(element(".stage")).backgroundColor;
+    context.fillStyle = ground;
     context.fillRect(0, 0, canvas.width, canvas.height);
     for (const layer of [scans, this.overlay.canvas]) {
       context.drawImage(layer, 0, 0, canvas.width, canvas.height);

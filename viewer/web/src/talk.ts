@@ -6,7 +6,7 @@
 import { Vector3 } from "three";
 import type { Case, KeptMark, Mark, Remark, SavedView, Vector } from "./case";
 import { element } from "./case";
-import { button, make } from "./dom";
+import { button, make, showPicture } from "./dom";
 import { type Marks, draw, inWords, isHidden } from "./marks";
 import type { Overlay, Pen } from "./overlay";
 import type { Parts } from "./parts";
@@ -25,7 +25,8 @@ export class Talk implements Tool {
   showView: (view: SavedView) => void = () => {};
   private remarks: readonly Remark[];
   private chosen: Remark | undefined;
-  private pin: Mark | undefined;
+  /** Set, and not yet sent: one of each version. */
+  private readonly pins = new Map<number, Mark>();
   private readonly text = element<HTMLTextAreaElement>("#say-text");
   private readonly problem = element(".say-problem");
   private readonly send = element<HTMLButtonElement>(".say button[type=submit]");
@@ -68,7 +69,8 @@ export class Talk implements Tool {
       return;
     }
     const points = [picked.point.toArray() as unknown as Vector];
-    this.pin = { kind: "pin", points, value: null, scan: picked.part?.scan.n ?? null };
+    const scan = picked.part?.scan.n ?? null;
+    this.pins.set(this.marks.version, { kind: "pin", points, value: null, scan });
     this.leave();
     this.tellWith();
     this.overlay.refresh();
@@ -93,30 +95,47 @@ export class Talk implements Tool {
     return this.pin ? [this.pin, ...measured] : measured;
   }
 
+  /** What is written and not sent. */
+  get words(): string {
+    return this.text.value.trim();
+  }
+
   /** Another version is shown: what belongs to the one before does not go with a comment on it. */
   turnPage(): void {
-    this.pin = this.chosen = undefined;
+    this.chosen = undefined;
     this.snapshot.forget();
     this.tellWith();
   }
 
-  sent(remark: Remark): void {
+  /** With the words that a verdict has taken from the comment's box. */
+  sent(remark: Remark, taken = ""): void {
+    if (taken && remark.text && taken === this.words) this.text.value = "";
     if (this.withMarks) for (const mark of [...this.marks.all]) this.marks.remove(mark as KeptMark);
-    this.pin = undefined;
+    this.pins.delete(this.marks.version);
     this.chosen = remark;
     this.add(remark);
     this.tellWith();
   }
 
-  /** Says again what goes with the comment: a drawing was made. */
+  /** A drawing was made: its words are asked for. */
+  invite(): void {
+    this.tellWith();
+    this.text.focus();
+  }
+
+  /** Says again what goes with the comment. */
   tellWith(): void {
     for (const place of document.querySelectorAll(".say-with")) place.replaceChildren(...this.extras());
     this.overlay.refresh();
   }
 
+  private get pin(): Mark | undefined {
+    return this.pins.get(this.marks.version);
+  }
+
   private extras(): Node[] {
     const rows: Node[] = [];
-    if (this.pin) rows.push(this.extra(words.withPin, () => (this.pin = undefined)));
+    if (this.pin) rows.push(this.extra(words.withPin, () => this.pins.delete(this.marks.version)));
     if (this.snapshot.drawn) rows.push(this.extra(words.withDrawing, () => this.snapshot.forget()));
     const { length } = this.marks.all;
     if (length) rows.push(this.choice(words.withMeasures(length)));
@@ -139,10 +158,19 @@ export class Talk implements Tool {
   }
 
   private async say(): Promise<void> {
+    const draft = {
+      kind: "comment",
+      version: this.marks.version,
+      text: this.words,
+      marks: this.attached(),
+    } as const;
+    if (!draft.text && !draft.marks.length && !this.snapshot.drawn) {
+      this.problem.textContent = words.writeFirst;
+      this.text.focus();
+      return;
+    }
     this.problem.textContent = "";
     this.send.disabled = true;
-    const text = this.text.value.trim();
-    const draft = { kind: "comment", version: this.marks.version, text, marks: this.attached() } as const;
     const answer = await this.sending.send(draft);
     this.send.disabled = false;
     if (!answer.ok) {
@@ -180,7 +208,7 @@ export class Talk implements Tool {
       { class: "remark", "data-kind": kind },
       head,
       reasons.length ? make("p", { class: "remark-reasons" }, reasons.join(words.comma)) : undefined,
-      text ? make("p", { class: "remark-text" }, text) : undefined,
+      ...(text ? inFull(text) : []),
       measured.length ? make("p", { class: "remark-marks" }, measured.join(words.comma)) : undefined,
     );
     const foot = make("p", { class: "remark-foot" });
@@ -198,7 +226,7 @@ export class Talk implements Tool {
     if (version !== this.marks.version) this.showVersion(version);
     this.chosen = remark;
     if (view) this.showView(view);
-    element(".stage").scrollIntoView({ block: "nearest" });
+    showPicture();
     this.overlay.refresh();
   }
 
@@ -219,6 +247,21 @@ export class Talk implements Tool {
     pen.pin(text, spot, isHidden(this.stage, this.parts, point), isChosen);
   }
 }
+
+/** A long text is folded, so that what comes after it is not far away. */
+function inFull(text: string): Node[] {
+  const said = make("p", { class: "remark-text" }, text);
+  if (text.length <= foldedFrom && text.split("\n").length <= foldedLines) return [said];
+  said.classList.add("folded");
+  const open = button(words.readOn, () => {
+    said.classList.remove("folded");
+    open.remove();
+  }, "link");
+  return [said, open];
+}
+
+const foldedFrom = 500;
+const foldedLines = 10;
 
 /** A mark without what this page knows of it. */
 function bare({ kind, points, value, scan }: Mark): Mark {

@@ -84,6 +84,11 @@ export class Tools {
     this.tell(tool);
   }
 
+  /** Ends the tool in the hand; layers stay. */
+  layDown(): void {
+    if (this.hand) this.end(this.hand);
+  }
+
   tap(spot: Spot): void {
     this.tapped?.tap?.(spot);
   }

@@ -70,6 +70,8 @@ export const words = {
     approved: t("You approved this version. The lab has been told."),
     changes: t("You asked for changes. The lab has been told."),
   },
+  writeFirst: t("Write a few words first."),
+  readOn: t("Read on"),
   notSent: t("Not sent: there is no connection. Try again when it is back."),
   serverTrouble: t("Not sent: the server has a problem of its own. Try again in a minute."),
   sectionPlace: t("Place of the section"),
