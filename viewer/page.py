@@ -118,6 +118,7 @@ def _version_values(visit: Visit, version: Version, scans: list[Scan]) -> dict[s
         "scans": [_scan_values(visit, version, scan, labels[scan.number]) for scan in surfaces],
         "others": [_other_values(visit, version, scan) for scan in ready if not scan.is_surface],
         "problems": _problems(version, scans) if visit.is_owner else [],
+        "unread": 0 if visit.is_owner else _unread(scans),
     }
 
 
@@ -210,6 +211,11 @@ def _download_values(visit: Visit, version: Version, scan: Scan) -> dict[str, An
 def _mark_values(mark: Mark, shared: list[Version]) -> dict[str, Any]:
     number = next((one.number for one in shared if one.id == mark.version_id), 0)
     return {"id": mark.id, "version": number, **mark.geometry}
+
+
+def _unread(scans: list[Scan]) -> int:
+    """How many files a reviewer would look for in vain. Their names, and what is wrong, are the lab's."""
+    return sum(scan.state is ScanState.REFUSED for scan in scans)
 
 
 def _problems(version: Version, scans: list[Scan]) -> list[str]:

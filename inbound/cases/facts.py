@@ -220,7 +220,8 @@ def _size(report: dict[str, Any]) -> str:
 
 def _detail(report: dict[str, Any]) -> str:
     if "triangles" in report:
-        return f"{report['triangles']:,} triangles"
+        count = report["triangles"]
+        return f"{count:,} triangle{'s' if count != 1 else ''}"
     if "frames" in report:
         pictures = "1 picture" if report["frames"] == 1 else f"{report['frames']} pictures"
         return f"{report['modality']}, {pictures}".removeprefix(", ")

@@ -223,6 +223,10 @@ async def test_damaged_scans_beside_good_ones_are_told_and_the_good_ones_show(
         await fully_drawn(reviewer)
         text = await reviewer.content()
         assert not any(name in text for name in ("cut.stl", "empty.stl", "nothing.stl", "noise"))
+        assert re.search(r"^2 files could not be read", await reviewer.inner_text(".unread"))
+        await reviewer.emulate_media(media="print", color_scheme="dark")
+        ink = await reviewer.evaluate("getComputedStyle(document.body).color")
+        assert ink == "rgb(20, 32, 43)", "paper is white, whatever the screen is"
 
 
 async def test_names_that_turn_the_writing_around_turn_nothing_else(

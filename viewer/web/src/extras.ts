@@ -8,13 +8,13 @@ import type { Stage } from "./stage";
 import { words } from "./words";
 
 /**
- * @param seen the picture as it stands, with all that lies over it, on a ground of that colour.
+ * @param seen the picture as it stands, with all that lies over it, as paper takes it.
  */
 export function connectExtras(
   shared: Case,
   stage: Stage,
   parts: Parts,
-  seen: (ground: string) => HTMLCanvasElement,
+  seen: () => HTMLCanvasElement,
 ): void {
   toggle("colour", true, (on) => {
     parts.look.colours = on;
@@ -46,14 +46,14 @@ function toggle(name: string, on: boolean, run: (on: boolean) => void): void {
 }
 
 /** Paper gets what is seen: a canvas may print empty, a picture does not. */
-function connectPaper(seen: (ground: string) => HTMLCanvasElement): void {
+function connectPaper(seen: () => HTMLCanvasElement): void {
   const paper = make("img", { class: "paper", alt: "" });
   element(".stage").append(paper);
   addEventListener("beforeprint", () => {
-    paper.src = seen("#ffffff").toDataURL("image/png");
+    paper.src = seen().toDataURL("image/png");
   });
   element('[data-do="print"]').addEventListener("click", async () => {
-    paper.src = seen("#ffffff").toDataURL("image/png");
+    paper.src = seen().toDataURL("image/png");
     await paper.decode().catch(() => {});
     print();
   });

@@ -34,10 +34,12 @@ export class Legend {
   }
 
   /** Draws itself into the upper left corner of a picture with `pixel` pixels to one of the page. */
-  paint(context: CanvasRenderingContext2D, pixel: number): void {
+  paint(context: CanvasRenderingContext2D, pixel: number, onPaper: boolean): void {
     if (!this.shown) return;
     const { title, scale } = this.shown;
-    const { backgroundColor, color, fontFamily } = getComputedStyle(this.box);
+    const style = getComputedStyle(this.box);
+    const { fontFamily } = style;
+    const [backgroundColor, color] = onPaper ? paper : [style.backgroundColor, style.color];
     context.save();
     context.scale(pixel, pixel);
     context.fillStyle = backgroundColor;
@@ -60,6 +62,9 @@ export class Legend {
     context.restore();
   }
 }
+
+/** Ground and ink. */
+const paper = ["#ffffff", "#14202b"] as const;
 
 /** Pixels of the page between a drawn scale's first number and its last. */
 const width = 264;

@@ -141,7 +141,7 @@ function connectTools(
   const snapshot = new Snapshot(stage, overlay, legend, () => talk.invite());
   const sending = new Sending(shared, () => sight.view, snapshot);
   const talk = new Talk(shared, stage, parts, overlay, picking, marks, snapshot, sending);
-  connectExtras(shared, stage, parts, (ground) => snapshot.seen(ground));
+  connectExtras(shared, stage, parts, () => snapshot.seen(true));
   const tools = new Tools(stage, overlay);
   const sight = new Sight(stage, parts, section, tools);
   for (const kind of ["distance", "angle", "thickness"] as const) {

@@ -79,19 +79,19 @@ export class Snapshot implements Tool {
   }
 
   /** Scans and what lies over them, with what a map's colours mean, as one picture. */
-  seen(ground = getComputedStyle(element(".stage")).backgroundColor): HTMLCanvasElement {
+  seen(onPaper = false): HTMLCanvasElement {
     const scans = this.stage.capture();
     const scale = Math.min(1, longest / Math.max(scans.width, scans.height));
     const canvas = document.createElement("canvas");
     canvas.width = Math.round(scans.width * scale);
     canvas.height = Math.round(scans.height * scale);
     const context = canvas.getContext("2d")!;
-    context.fillStyle = ground;
+    context.fillStyle = onPaper ? "#ffffff" : getComputedStyle(element(".stage")).backgroundColor;
     context.fillRect(0, 0, canvas.width, canvas.height);
     for (const layer of [scans, this.overlay.canvas]) {
       context.drawImage(layer, 0, 0, canvas.width, canvas.height);
     }
-    this.legend.paint(context, canvas.width / this.stage.size.width);
+    this.legend.paint(context, canvas.width / this.stage.size.width, onPaper);
     return canvas;
   }
 
