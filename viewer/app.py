@@ -9,6 +9,7 @@ from store.errors import Gone, NotFound, TryAgain
 from store.house import House
 from viewer import (
     confirm,
+    connections,
     entry,
     files,
     handover,
@@ -36,7 +37,7 @@ log = structlog.get_logger()
 
 
 def make_app(house: House) -> web.Application:
-    middlewares = [speak, plain_errors, refuse_packed, uploads.say_refusals]
+    middlewares = [connections.busy, speak, plain_errors, refuse_packed, uploads.say_refusals]
     app = web.Application(middlewares=middlewares, client_max_size=LARGEST_FORM)
     app[HOUSE] = house
     app[PLACES] = Places()
