@@ -222,7 +222,11 @@ class Site:
     house: House
     client: aiohttp.ClientSession
     url: str
-    app: web.Application
+    listener: WebListener
+
+    @property
+    def app(self) -> web.Application:
+        return self.listener.app
 
     def link(self, confirmation_id: str) -> str:
         return f"{self.url}/c/{self.house.keys.token(MasterPurpose.CONFIRM, confirmation_id)}"
@@ -265,10 +269,9 @@ async def count_confirmations(house: House) -> int:
 
 @asynccontextmanager
 async def open_site(house: House) -> AsyncIterator[Site]:
-    app = make_app(house)
-    listener = WebListener(app, "127.0.0.1:0")
+    listener = WebListener(make_app(house), "127.0.0.1:0")
     url = f"http://127.0.0.1:{await listener.open()}"
     house.settings = house.settings.model_copy(update={"base_url": url})
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        yield Site(house, client, url, app)
+        yield Site(house, client, url, listener)
     await listener.close()
