@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from aiohttp import web
 
 from inbound.auth.envelope import Mode
 from inbound.cases.course import case_flow
@@ -38,10 +37,11 @@ from store.errors import SettingsError
 from store.house import House
 from store.records import mails
 from store.records.database import Database
-from store.settings import Settings, host_and_port, unknown_names
+from store.settings import Settings, unknown_names
 from store.sweep import Sweep, waiting_for_stores
 from store.threads import Threads
 from viewer.app import make_app
+from viewer.connections import WebListener
 
 # Heavy work waits for a child's place (Children.room), so that a REVOKE never waits behind a mesh.
 MAILS_AT_ONCE = 16
@@ -142,10 +142,13 @@ class Server:
             self.doors.append(LmtpDoor(self.receiver, settings.lmtp_listen, settings.domain))
         if settings.imap_url:
             self.doors.append(ImapDoor(self.receiver, settings.imap_url))
-        self.web = web.AppRunner(make_app(house), access_log=None, shutdown_timeout=3)
-        self.web_port = 0
+        self.web = WebListener(make_app(house), settings.web_listen, settings.proxy_networks)
         self.sweeping: asyncio.Task[None] | None = None
         self._add_flows()
+
+    @property
+    def web_port(self) -> int:
+        return self.web.port
 
     async def start(self) -> None:
         self.engine.take_lock()
@@ -155,14 +158,10 @@ class Server:
         await self.engine.start()
         for door in self.doors:
             await door.open()
-        await self.web.setup()
-        host, port = host_and_port(self.house.settings.web_listen)
-        site = web.TCPSite(self.web, host, port)
-        await site.start()
-        self.web_port = self.web.addresses[0][1]
+        await self.web.open()
         self.sweeping = asyncio.create_task(self.sweep.run())
         listening = {door.kind: door.address for door in self.doors}
-        log.info("ready", **listening, web=f"{host}:{self.web_port}")
+        log.info("ready", **listening, web=f"{self.web.host}:{self.web.port}")
 
     async def stop(self) -> None:
         log.info("stopping")
@@ -171,7 +170,7 @@ class Server:
                 await door.close()
             except Exception:  # the rest must stop all the same
                 log.exception("door does not close", door=door.kind)
-        await self.web.cleanup()
+        await self.web.close()
         if self.sweeping:
             self.sweep.stopping = True
             self.house.poke()

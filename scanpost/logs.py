@@ -3,12 +3,14 @@
 import logging
 import re
 import sys
-from typing import Any
+from collections import Counter
+from typing import Any, TextIO
 
 import structlog
 
+MOST_A_MINUTE = 20  # lines of one library
 _ADDRESS = re.compile(r"[^\s<>@\"']+@[^\s<>@\"']+")
-_SECRET = re.compile(r"(/[ru]/|\+)[a-z2-7]{26}\b")
+_SECRET = re.compile(r"(/[ruc]/|\bfrom=|\+)[a-z2-7]{26,}")
 
 
 def configure(*, as_json: bool, quiet: bool = False) -> None:
@@ -32,7 +34,38 @@ def configure(*, as_json: bool, quiet: bool = False) -> None:
         # Asked for anew each time: whoever redirects stderr later is heard.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[library_handler(sys.stderr)])
+    # It quotes what anybody sends; what fails in earnest viewer/connections.py logs.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+def library_handler(stream: TextIO) -> logging.Handler:
+    """What libraries say, scrubbed like our own, and no library more than a few lines a minute."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Scrubbed("%(name)s: %(message)s"))
+    handler.addFilter(_Sparing())
+    return handler
+
+
+class _Scrubbed(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return str(_clean(super().format(record)))
+
+
+class _Sparing(logging.Filter):
+    """asyncio logs each connection that it cannot accept, a thousand a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.minute = 0
+        self.said: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        minute = int(record.created // 60)
+        if minute != self.minute:
+            self.minute, self.said = minute, Counter()
+        self.said[record.name] += 1
+        return self.said[record.name] <= MOST_A_MINUTE
 
 
 def scrub(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from tests.fakedns import FakeDns
 from tests.fakes import ANNA, DOMAIN, KIM, mail
 from tests.signing import publish, rsa_key, sign
 from viewer.app import make_app
+from viewer.connections import WebListener
 
 SHARE = f"share@{DOMAIN}"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -221,7 +222,11 @@ class Site:
     house: House
     client: aiohttp.ClientSession
     url: str
-    app: web.Application
+    listener: WebListener
+
+    @property
+    def app(self) -> web.Application:
+        return self.listener.app
 
     def link(self, confirmation_id: str) -> str:
         return f"{self.url}/c/{self.house.keys.token(MasterPurpose.CONFIRM, confirmation_id)}"
@@ -264,12 +269,9 @@ async def count_confirmations(house: House) -> int:
 
 @asynccontextmanager
 async def open_site(house: House) -> AsyncIterator[Site]:
-    app = make_app(house)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    listener = WebListener(make_app(house), "127.0.0.1:0")
+    url = f"http://127.0.0.1:{await listener.open()}"
     house.settings = house.settings.model_copy(update={"base_url": url})
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client:
-        yield Site(house, client, url, app)
-    await runner.cleanup()
+        yield Site(house, client, url, listener)
+    await listener.close()

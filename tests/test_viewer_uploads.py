@@ -210,7 +210,7 @@ async def test_a_piece_counts_only_at_the_durable_offset(page: Uploader) -> None
         ({"Upload-Offset": "-1"}, 400),
         ({"Upload-Offset": "０"}, 400),
         ({"Upload-Offset": "0x0"}, 400),
-        ({"Upload-Offset": "0", "Content-Encoding": "gzip"}, 411),
+        ({"Upload-Offset": "0", "Content-Encoding": "gzip"}, 415),
         ({"Upload-Offset": "0", "Origin": "https://evil.example"}, 403),
     ],
 )

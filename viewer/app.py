@@ -9,6 +9,7 @@ from store.errors import Gone, NotFound, TryAgain
 from store.house import House
 from viewer import (
     confirm,
+    connections,
     entry,
     files,
     handover,
@@ -19,6 +20,8 @@ from viewer import (
     uploadform,
     uploads,
 )
+from viewer.formdata import NotRead, refuse_packed
+from viewer.forms import LARGEST_FORM
 from viewer.headers import add_headers
 from viewer.languages import say, say_error, speak
 from viewer.pieces import PLACES, Places
@@ -34,8 +37,8 @@ log = structlog.get_logger()
 
 
 def make_app(house: House) -> web.Application:
-    middlewares = [speak, plain_errors, uploads.say_refusals]
-    app = web.Application(middlewares=middlewares, client_max_size=64 * 1024)
+    middlewares = [connections.busy, speak, plain_errors, refuse_packed, uploads.say_refusals]
+    app = web.Application(middlewares=middlewares, client_max_size=LARGEST_FORM)
     app[HOUSE] = house
     app[PLACES] = Places()
     app[REMEMBERED] = Remembered()
@@ -93,6 +96,9 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return await handler(request)
     except (Gone, NotFound, web.HTTPNotFound, web.HTTPForbidden) as refusal:
         return _refusal(refusal)
+    except NotRead as refusal:
+        heading, sentence = say("Not this way"), say_error(refusal)
+        return render("ended", refusal.status, heading=heading, sentence=sentence)
     except web.HTTPException:
         raise
     except TryAgain as outage:

@@ -20,7 +20,7 @@ from store.model import Confirmation, Member
 from store.records import codes, confirmations, labs
 from store.states import ConfirmationKind
 from store.tokens import MasterPurpose
-from viewer.forms import Form, on_one_line, require_own_form, typed
+from viewer.forms import Form, on_one_line, refuse_other_sites, require_own_form, typed
 from viewer.languages import msgid, say
 from viewer.templates import page
 from viewer.visit import HOUSE, is_scripted
@@ -52,6 +52,7 @@ async def show_confirmation(request: web.Request) -> web.Response:
 async def take_click(request: web.Request) -> web.Response:
     """POST /c/<token>: a person pressed the button."""
     found, member = await _waiting(request)
+    refuse_other_sites(request)
     form = {name: on_one_line(said, LONGEST_NAME) for name, said in (await typed(request)).items()}
     require_own_form(request, form, _key(request, found))
     if is_scripted(request):

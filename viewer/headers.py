@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from store.settings import Settings
 from viewer.visit import HOUSE
 
 _POLICY = "; ".join(  # noqa: FLY002 -- one a line
@@ -32,6 +33,10 @@ _ALWAYS = {
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_ALWAYS)
-    if request.app[HOUSE].settings.secure:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    response.headers.update(policy(request.app[HOUSE].settings))
+
+
+def policy(settings: Settings) -> dict[str, str]:
+    if not settings.secure:
+        return _ALWAYS
+    return {**_ALWAYS, "Strict-Transport-Security": "max-age=31536000; includeSubDomains"}

@@ -1,13 +1,14 @@
-"""What a browser has posted about a case: a bounded form, read piece by piece and believed in nothing."""
+"""What a browser has posted about a case: a bounded form, read within its bounds and believed in nothing."""
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from store.errors import Refusal
+from viewer.formdata import Field, NotRead, read_form
+from viewer.forms import refuse_other_sites
 from viewer.languages import number
 
 LONGEST_TEXT = 4_000  # characters
@@ -64,53 +65,41 @@ class Posted:
 
 
 async def read_posted(request: web.Request) -> Posted:
-    """A form with perhaps one picture. Raises NotSaid."""
+    """A form with perhaps one picture. Raises NotSaid, or HTTPForbidden for one of another site."""
+    refuse_other_sites(request)
     length = request.content_length
-    packed = request.headers.get("Content-Encoding", "identity") != "identity"
-    if length is None or length > LARGEST_FORM or packed:
-        raise NotSaid(
-            "The page sent more than {limit} kB at once. Send less.",
-            limit=number(LARGEST_FORM // 1000),
-        )
+    if length is None or length > LARGEST_FORM:
+        raise _too_much(LARGEST_FORM)
     try:
-        async with asyncio.timeout(LONGEST):
-            return await _read(request)
-    except (ValueError, LookupError, TimeoutError):  # no browser sends such a form
-        raise NotSaid("The page sent something that cannot be read. Reload it.") from None
-
-
-async def _read(request: web.Request) -> Posted:
+        fields = await read_form(request, LARGEST_FORM, LONGEST)
+    except NotRead:  # no browser sends such a form
+        raise _unreadable() from None
+    if len(fields) > MOST_FIELDS:
+        raise _unreadable()
     posted = Posted()
-    if request.content_type == "application/x-www-form-urlencoded":
-        for name, value in (await request.post()).items():
-            posted.fields.setdefault(name, []).append(str(value))
-        return posted
-    parts = 0
-    async for part in await request.multipart():
-        parts += 1
-        if parts > MOST_FIELDS or not isinstance(part, BodyPartReader):
-            raise NotSaid("The page sent something that cannot be read. Reload it.")
-        await _take(posted, part)
+    for one in fields:
+        _take(posted, one)
     return posted
 
 
-async def _take(posted: Posted, part: BodyPartReader) -> None:
-    if part.name == "picture":
-        posted.picture = await _bytes(part, LARGEST_PICTURE)
-        if posted.picture and not posted.picture.startswith(_PNG):
+def _take(posted: Posted, one: Field) -> None:
+    if one.name == "picture":
+        if len(one.data) > LARGEST_PICTURE:
+            raise _too_much(LARGEST_PICTURE)
+        if one.data and not one.data.startswith(_PNG):
             raise NotSaid("The picture is no PNG. Send the comment without it.")
+        posted.picture = one.data
         return
-    text = (await _bytes(part, LARGEST_FIELD)).decode("utf-8", "replace")
-    posted.fields.setdefault(part.name or "", []).append(text.replace("\r\n", "\n"))
+    if len(one.data) > LARGEST_FIELD:
+        raise _too_much(LARGEST_FIELD)
+    posted.fields.setdefault(one.name, []).append(one.text.replace("\r\n", "\n"))
 
 
-async def _bytes(part: BodyPartReader, limit: int) -> bytes:
-    data = bytearray()
-    while chunk := await part.read_chunk():
-        data += chunk
-        if len(data) > limit:
-            raise NotSaid(
-                "The page sent more than {limit} kB at once. Send less.",
-                limit=number(limit // 1000),
-            )
-    return bytes(data)
+def _too_much(limit: int) -> NotSaid:
+    return NotSaid(
+        "The page sent more than {limit} kB at once. Send less.", limit=number(limit // 1000)
+    )
+
+
+def _unreadable() -> NotSaid:
+    return NotSaid("The page sent something that cannot be read. Reload it.")
