@@ -181,6 +181,7 @@ async def open_session(
             created_at=now if since is None else since,
             last_seen_at=now,
             proof=proof,
+            opened_at=now,
         )
     )
 
