@@ -317,6 +317,7 @@ class Session(Row):
     ended_at: int | None
     viewed_at: int | None
     proof: Proof
+    opened_at: int  # on this device: behind created_at where it goes on from another session
 
     def is_alive(self, now: int) -> bool:
         """Whether it was not ended and is not 7 days old; it may be idle."""

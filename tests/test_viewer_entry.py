@@ -387,8 +387,25 @@ async def test_the_button_of_an_old_page_is_no_way_in(
     clock.advance(MINUTE)
     answer = await second.post("/open", **hidden)
     assert not answer.opened
+    # Nor in the minute after the first device was used again.
+    clock.advance(30 * MINUTE)
+    assert await first.is_in()
+    assert not (await second.post("/open", **hidden)).opened
     assert (await first.post("/open", **hidden)).opened  # gone back, on the same device
     assert await first.is_in()
+
+
+async def test_two_taps_that_wake_an_idle_session_are_one(
+    site: Site, thread: Thread, clock: SetClock
+) -> None:
+    [first] = await devices(site, thread, 1)
+    await first.open()
+    clock.advance(9 * HOUR)
+    hidden = hidden_in((await first.get()).text)
+    twins = [Device(site, first.link, dict(first.jar)) for _ in range(2)]
+    answers = [await one.post("/open", **hidden) for one in twins]
+    assert [one.opened for one in answers] == [True, True]
+    assert twins[0].jar == twins[1].jar
 
 
 # ---------------------------------------------------------------- idle, seven days, revoked, resent

@@ -146,6 +146,9 @@ async def test_a_picture_is_checked_by_a_child_and_shown_to_who_may_read(
     letter = await running.inbox.letter("remark", ANNA, count=2)
     assert "broken" in text_of(letter)
     assert not [part for part in letter.walk() if part.get_content_maintype() == "image"]
+    await running.all_done()
+    names = running.house.blobs.names(f"{case_prefix((await running.only_case()).id)}remarks/")
+    assert [name.rpartition("/")[2] for name in names] == ["checked"], "nor is it kept"
 
 
 @pytest.mark.parametrize(

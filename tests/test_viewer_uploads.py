@@ -36,7 +36,7 @@ from tests.test_viewer_confirm import database
 from tests.test_viewer_web import ROBOTS
 from tests.uploading import Uploader, ask, digests, id_of, link_of, open_uploader
 from viewer import pieces
-from viewer.uploads import LONGEST_REVIEWERS
+from viewer.uploadwords import LONGEST_REVIEWERS
 
 UPPER, LOWER = jaw_stl("upper"), jaw_stl("lower")
 # All that a transport could not carry: line ends of any kind, NUL, what looks like a boundary.

@@ -30,7 +30,7 @@ async def one_tap(
     found = await access.find_session(connection, fingerprint(secret))
     if found is None:
         return secret, None
-    if found.ended_at is None and now - found.last_seen_at < ONE_TAP:
+    if found.is_awake(now) and now - found.opened_at < ONE_TAP:
         return secret, found
     return new_id(), None  # gone back to an old page
 

@@ -172,35 +172,58 @@ async def _scan(request: web.Request, visit: Visit) -> Scan:
 class _Unpacked:
     """A mesh without the packing in which it is sealed: for who cannot take that, or wants a range."""
 
-    def __init__(self, reader: SealedReader) -> None:
-        unpacking = brotli.Decompressor()
-        self.data: bytes = unpacking.process(
-            reader.read(0, reader.size), output_buffer_limit=MOST_UNPACKED
-        )
-        if not unpacking.is_finished():
-            raise NotFound("This scan is too large to be sent in this way.")
+    def __init__(self, reader: SealedReader, room: int) -> None:
+        """Raises TryAgain or NotFound where it takes more bytes than there is room for."""
+        unpacking, self.data = brotli.Decompressor(), bytearray()
+        for start in range(0, reader.size, CHUNK):
+            packed = reader.read(start, min(start + CHUNK, reader.size))
+            while packed or not (unpacking.is_finished() or unpacking.can_accept_more_data()):
+                self.data += unpacking.process(packed, output_buffer_limit=CHUNK)
+                packed = b""
+                if len(self.data) > room:
+                    self.data = bytearray()  # what is raised keeps this frame for a while
+                    raise _no_room(room)
         self.size = len(self.data)
         self.is_at_hand = True
 
     def read(self, start: int, stop: int) -> bytes:
-        return self.data[start:stop]
+        return bytes(memoryview(self.data)[start:stop])
+
+
+def _no_room(room: int) -> TryAgain | NotFound:
+    if room < MOST_UNPACKED:
+        return TryAgain("Too many scans are read at once in this way.")
+    return NotFound("This scan is too large to be sent in this way.")
 
 
 class Unpacked:
-    """The meshes that lie unpacked just now. All who read one share it, and there is an end to them."""
+    """The meshes that lie unpacked just now. All who read one share it, and there is an end to them.
+
+    One is unpacked after the other: else each of many would find the room that is there for one.
+    """
 
     def __init__(self) -> None:
         self.meshes: WeakValueDictionary[str, _Unpacked] = WeakValueDictionary()
+        self.coming: dict[str, asyncio.Task[_Unpacked]] = {}
+        self.turn = asyncio.Lock()
 
     async def open(self, house: House, name: str, sealed: SealedReader) -> _Unpacked:
         """Raises TryAgain where too many are read at once."""
         known = self.meshes.get(name)
         if known:
             return known
-        if sum(one.size for one in self.meshes.values()) > MOST_UNPACKED:
-            raise TryAgain("Too many scans are read at once in this way.")
-        opened = await house.object_threads.run(_Unpacked, sealed)
-        return self.meshes.setdefault(name, opened)
+        task = self.coming.get(name)
+        if task is None:
+            task = self.coming[name] = asyncio.create_task(self._unpack(house, name, sealed))
+            task.add_done_callback(lambda _: self.coming.pop(name))
+        return await asyncio.shield(task)  # one who goes away does not take it from the others
+
+    async def _unpack(self, house: House, name: str, sealed: SealedReader) -> _Unpacked:
+        async with self.turn:
+            held = sum(one.size for one in self.meshes.values())
+            opened = await house.object_threads.run(_Unpacked, sealed, max(0, MOST_UNPACKED - held))
+        self.meshes[name] = opened
+        return opened
 
 
 UNPACKED = web.AppKey("unpacked", Unpacked)
@@ -236,6 +259,8 @@ async def _send(
     except Exception:
         _break_off(request)
         raise
+    finally:
+        del reader  # the traceback of a broken connection outlives it, and must not keep a mesh
     return response
 
 
@@ -286,14 +311,17 @@ async def _stream(
 ) -> None:
     house = request.app[HOUSE]
     asked_at = house.clock.now()
-    while start < end:
-        stop = min(end, (start // CHUNK + 1) * CHUNK)
-        async with asyncio.timeout(LONGEST_PIECE):
-            await response.write(await _piece(house, reader, start, stop))
-        start = stop
-        if start < end and house.clock.now() - asked_at >= ASK_AGAIN_AFTER:
-            await _refuse_when_dead(request)
-            asked_at = house.clock.now()
+    try:
+        while start < end:
+            stop = min(end, (start // CHUNK + 1) * CHUNK)
+            async with asyncio.timeout(LONGEST_PIECE):
+                await response.write(await _piece(house, reader, start, stop))
+            start = stop
+            if start < end and house.clock.now() - asked_at >= ASK_AGAIN_AFTER:
+                await _refuse_when_dead(request)
+                asked_at = house.clock.now()
+    finally:
+        del reader  # see _send
 
 
 async def _piece(house: House, reader: Reader, start: int, stop: int) -> bytes:

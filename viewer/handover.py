@@ -14,7 +14,7 @@ from viewer.devices import admit, go_on, one_tap
 from viewer.forms import Form, own_form
 from viewer.languages import msgid, say
 from viewer.templates import page
-from viewer.visit import HOUSE, Visit, visit_in_session
+from viewer.visit import HOUSE, Visit, require_open_session, visit_in_session
 
 _TOO_MANY = msgid(
     "Twenty pictures in an hour are enough. Try again later, or open the letter on the phone."
@@ -30,6 +30,7 @@ async def show_picture(request: web.Request) -> web.Response:
     as_json = "application/json" in request.headers.get("Accept", "")
     now = house.clock.now()
     async with house.database.write() as connection:
+        await require_open_session(connection, visit, now)
         may = await knocks.may_ask(connection, person.id, KnockKind.HANDOVER, now)
         secret = await knocks.offer(connection, person.id, visit.session.id, now) if may else ""
     if not may:

@@ -20,7 +20,15 @@ from viewer.forms import Form, own_form
 from viewer.languages import msgid, say
 from viewer.password import judge_password
 from viewer.templates import page
-from viewer.visit import HOUSE, Visit, cookie_name, form_key, is_scripted, visit_of
+from viewer.visit import (
+    HOUSE,
+    Visit,
+    cookie_name,
+    form_key,
+    is_scripted,
+    require_live_link,
+    visit_of,
+)
 
 _ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+")
 _NO_ADDRESS = msgid("Write the whole address, as in name@clinic.example.")
@@ -58,6 +66,7 @@ async def ask_for_code(request: web.Request) -> web.Response:
     house, person = request.app[HOUSE], visit.holder.person
     knock_id, now = _knock_id(visit, form, address), house.clock.now()
     async with house.database.write() as connection:
+        await require_live_link(connection, visit, now)
         if await knocks.find(connection, knock_id) is None:
             if not await knocks.may_ask(connection, person.id, KnockKind.CODE, now):
                 return _address_page(visit, say(_TOO_MANY), 429)
@@ -85,6 +94,7 @@ async def take_code(request: web.Request) -> web.Response:
         return _code_page(visit)
     now = request.app[HOUSE].clock.now()
     async with request.app[HOUSE].database.write() as connection:
+        await require_live_link(connection, visit, now)
         secret, opened = await one_tap(connection, visit, form, now)
         knock = None if opened else await _judge(request, connection, visit, digits)
     if opened:

@@ -13,7 +13,14 @@ from store.states import PersonKind, Reason, ScanState
 from viewer.languages import moment, say
 from viewer.remarks import remarks_for
 from viewer.templates import json_for_script, page, words_json
-from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
+from viewer.visit import (
+    HOUSE,
+    Visit,
+    form_key,
+    require_open_session,
+    require_same_origin,
+    visit_in_session,
+)
 
 UPRIGHT = {"up": [0, 0, 1], "front": [0, 1, 0]}
 _FIRST = ("upper", "lower")  # roles
@@ -38,6 +45,7 @@ async def count_view(request: web.Request) -> web.Response:
         return web.Response(status=204)
     now = house.clock.now()
     async with house.database.write() as connection:
+        await require_open_session(connection, visit, now)
         if await access.count_view(connection, visit.session.id, person.id, now):
             await audit.record(
                 connection,

@@ -6,7 +6,7 @@ from store import passwords
 from store.clock import DAY
 from store.records import outbox, owners, tries
 from viewer.languages import msgid, say
-from viewer.visit import HOUSE, Visit
+from viewer.visit import HOUSE, Visit, require_live_link
 
 # The same for a wrong one and for a right one while none counts.
 _WRONG = msgid(
@@ -16,7 +16,10 @@ _WRONG = msgid(
 
 
 async def judge_password(request: web.Request, visit: Visit, typed: str) -> str:
-    """What is wrong with the password that was typed; empty if it counts, or none is asked for."""
+    """What is wrong with the password that was typed; empty if it counts, or none is asked for.
+
+    Raises Gone: the link ended while it was on its way.
+    """
     case, person = visit.holder.case, visit.holder.person
     if not case.password:
         return ""
@@ -25,6 +28,7 @@ async def judge_password(request: web.Request, visit: Visit, typed: str) -> str:
     house = request.app[HOUSE]
     now = house.clock.now()
     async with house.database.write() as connection:
+        await require_live_link(connection, visit, now)
         left = await tries.take(connection, person.id, now)
     if left is None:
         return say(_WRONG)

@@ -13,16 +13,17 @@ from typing import Any
 
 from aiohttp import web
 
-from store.errors import Gone, Refusal, TryAgain
+from store.errors import Gone, Refusal, ScanpostError, TryAgain
 from store.house import House, SealedObject, piece_name
 from store.tokens import new_id
-from store.uploads import LARGEST_PIECE
+from store.uploads import LARGEST_PIECE, Upload
 from viewer.languages import msgid
 
 CHUNK = 1 << 16
 IDLE = 30.0  # seconds without a byte until a place is given to somebody else
 LONGEST_PIECE, LONGEST_FORM = 600.0, 3_600.0  # seconds, however steadily it trickles
-MOST_AT_ONCE, MOST_OF_ONE = 24, 4  # requests that bring bytes: of all uploads, and of one
+# Requests that bring bytes: of all uploads, of the pages of one member, and of one page.
+MOST_AT_ONCE, MOST_OF_MEMBER, MOST_OF_ONE = 24, 8, 4
 _DISK_IS_FULL = msgid("This server's disk is full. What is here is kept; try again later.")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Read = Callable[[int], Awaitable[bytes]]
@@ -36,24 +37,36 @@ class NoRoom(Refusal):
         super().__init__(_DISK_IS_FULL)
 
 
+class TooLong(ScanpostError):
+    """More bytes come than there is room for; none of them is left."""
+
+
 class Places:
     """How many requests may bring bytes at once: each may hold a piece in memory for an object store."""
 
     def __init__(self) -> None:
-        self.taken: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()  # by upload
+        self.members: Counter[str] = Counter()
 
     @contextmanager
-    def place(self, upload_id: str) -> Iterator[None]:
-        """Raises TryAgain when all are taken."""
-        if self.taken.total() >= MOST_AT_ONCE or self.taken[upload_id] >= MOST_OF_ONE:
+    def place(self, upload: Upload) -> Iterator[None]:
+        """Raises TryAgain when all are taken, or all that one member may have."""
+        if (
+            self.taken.total() >= MOST_AT_ONCE
+            or self.members[upload.member_id] >= MOST_OF_MEMBER
+            or self.taken[upload.id] >= MOST_OF_ONE
+        ):
             raise TryAgain("Too many files come in at once. Try again in a moment.")
-        self.taken[upload_id] += 1
+        ours = ((self.taken, upload.id), (self.members, upload.member_id))
+        for counter, name in ours:
+            counter[name] += 1
         try:
             yield
         finally:
-            self.taken[upload_id] -= 1
-            if not self.taken[upload_id]:
-                del self.taken[upload_id]
+            for counter, name in ours:
+                counter[name] -= 1
+                if not counter[name]:
+                    del counter[name]
 
 
 PLACES = web.AppKey("places", Places)
@@ -65,10 +78,25 @@ def check_room(house: House, size: int) -> None:
         raise NoRoom
 
 
-async def take_piece(house: House, key: bytes, upload_id: str, read: Read) -> Piece | None:
+def comes_packed(request: web.Request) -> bool:
+    """Whether the bytes of a request are not the ones that were announced.
+
+    Each such header counts: a parser may unpack by the last one where we would look at the first.
+    """
+    encodings = request.headers.getall("Content-Encoding", [])
+    return any(one.strip().lower() != "identity" for one in encodings)
+
+
+async def take_piece(
+    house: House, key: bytes, upload_id: str, read: Read, most: int
+) -> Piece | None:
     """Seals what comes, up to a piece, into an object of its own; None if nothing comes.
 
+    Args:
+        most: bytes that may come. What is beyond them is neither sealed nor read to its end.
+
     Raises:
+        TooLong: more come.
         NoRoom: the disk is full.
         Gone: the upload has ended meanwhile.
         TimeoutError: nothing came for too long.
@@ -84,8 +112,10 @@ async def take_piece(house: House, key: bytes, upload_id: str, read: Read) -> Pi
         try:
             chunk = first
             while chunk:
-                digest.update(chunk)
                 size += len(chunk)
+                if size > most:
+                    raise TooLong("More bytes come than there is room for.")
+                digest.update(chunk)
                 await run(sealed.write, chunk)
                 chunk = await _next(read) if size < LARGEST_PIECE else b""
             await run(sealed.commit)
@@ -100,12 +130,16 @@ async def take_piece(house: House, key: bytes, upload_id: str, read: Read) -> Pi
     return {"name": name, "size": size, "sha256": digest.hexdigest()}
 
 
-async def take_file(house: House, key: bytes, upload_id: str, read: Read) -> list[Piece]:
-    """Seals a whole file, in as many pieces as it takes; nothing is left of one that is cut off."""
+async def take_file(house: House, key: bytes, upload_id: str, read: Read, most: int) -> list[Piece]:
+    """Seals a whole file, in as many pieces as it takes; nothing is left of one that is cut off, or has
+    more bytes than `most`. Raises as `take_piece`.
+    """
     pieces: list[Piece] = []
     try:
-        while piece := await take_piece(house, key, upload_id, read):
+        while piece := await take_piece(house, key, upload_id, read, most):
             pieces.append(piece)
+            most -= piece["size"]
+            check_room(house, min(most, LARGEST_PIECE))  # others may have filled the disk meanwhile
     except BaseException:
         await drop_pieces(house, upload_id, pieces)
         raise

@@ -24,7 +24,14 @@ from viewer.languages import moment, say, say_error
 from viewer.pieces import NoRoom, check_room
 from viewer.posted import NotSaid, Posted, read_posted
 from viewer.templates import page
-from viewer.visit import HOUSE, Visit, form_key, require_same_origin, visit_in_session
+from viewer.visit import (
+    HOUSE,
+    Visit,
+    form_key,
+    require_open_session,
+    require_same_origin,
+    visit_in_session,
+)
 
 MOST_AN_HOUR = 60  # remarks of one person
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -79,9 +86,10 @@ async def keep_mark(request: web.Request) -> web.Response:
         mark = read_mark(posted.json("mark"))
         house = request.app[HOUSE]
         async with house.database.write() as connection:
+            person, now = visit.holder.person, house.clock.now()
+            await require_open_session(connection, visit, now)
             wanted = posted.one("version")
             version = await _version(connection, visit, wanted, RemarkKind.COMMENT)
-            person, now = visit.holder.person, house.clock.now()
             mark_id = await marks.add(connection, person.id, version.id, mark, now)
     except (NotSaid, NoMark) as refusal:
         return _refused(request, visit, 400, refusal)
@@ -92,7 +100,9 @@ async def remove_mark(request: web.Request) -> web.Response:
     """POST /r/<token>/marks/<id>/remove."""
     require_same_origin(request)
     visit = await visit_in_session(request)
-    async with request.app[HOUSE].database.write() as connection:
+    house = request.app[HOUSE]
+    async with house.database.write() as connection:
+        await require_open_session(connection, visit, house.clock.now())
         await marks.remove(connection, visit.holder.person.id, request.match_info["id"])
     return web.Response(status=204)
 
@@ -131,11 +141,15 @@ class _Said:
 
 
 async def _write(house: House, visit: Visit, posted: Posted) -> dict[str, Any]:
-    """Keeps a remark, once, with its picture; returns it as the page shows it. Raises NotSaid."""
+    """Keeps a remark, once, with its picture; returns it as the page shows it.
+
+    Raises:
+        NotSaid: it cannot be taken.
+        Gone, HTTPForbidden: the link or the session has ended since the request began.
+    """
     said = _read(visit, posted)
-    now = house.clock.now()
     async with house.database.read() as connection:
-        version, known = await _judge(connection, visit, said, now)
+        version, known = await _judge(connection, visit, said, house.clock.now())
     if known is not None:
         return _values(visit, known, version.number)
     # The picture first: a remark must never point to one that is not there.
@@ -143,6 +157,7 @@ async def _write(house: House, visit: Visit, posted: Posted) -> dict[str, Any]:
     kept = None
     try:
         async with house.database.write() as connection:
+            now = house.clock.now()
             version, kept = await _judge(connection, visit, said, now)
             kept = kept or await _add(connection, visit, version, said, now)
     finally:
@@ -177,7 +192,11 @@ def _read(visit: Visit, posted: Posted) -> _Said:
 async def _judge(
     connection: AsyncConnection, visit: Visit, said: _Said, now: int
 ) -> tuple[Version, Remark | None]:
-    """The version that it is about, and the remark if it was said before. Raises NotSaid."""
+    """The version that it is about, and the remark if it was said before.
+
+    Raises NotSaid, and as `require_open_session`: a REVOKE holds against what came in behind it.
+    """
+    await require_open_session(connection, visit, now)
     version = await _version(connection, visit, said.version, said.kind)
     known = await remarks.find(connection, said.remark_id)
     if known is None and said.kind is not RemarkKind.COMMENT:

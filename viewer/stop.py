@@ -13,7 +13,7 @@ from store.refusing import refuse
 from viewer.forms import own_form, typed
 from viewer.languages import msgid, say
 from viewer.templates import page
-from viewer.visit import HOUSE, Visit, form_key, is_scripted, visit_of
+from viewer.visit import HOUSE, Visit, form_key, is_scripted, require_live_link, visit_of
 
 # Said in the visitor's language; the owner's letter quotes them in English.
 _REASONS = {
@@ -63,6 +63,7 @@ async def _refuse(request: web.Request, visit: Visit, words: str, *, with_link: 
     house, holder = request.app[HOUSE], visit.holder
     domain, now = house.settings.domain, house.clock.now()
     async with house.database.write() as connection:
+        await require_live_link(connection, visit, now)
         given = (holder.case, holder.person, words, domain, now)
         await refuse(connection, *given, with_link=with_link)
     house.poke()

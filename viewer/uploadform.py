@@ -12,20 +12,28 @@ from store.records import uploads
 from store.tokens import new_id
 from store.uploads import MOST_FILES
 from viewer.languages import msgid, number, say, say_error
-from viewer.pieces import LONGEST_FORM, PLACES, NoRoom, check_room, drop_pieces, take_file
+from viewer.pieces import (
+    LONGEST_FORM,
+    PLACES,
+    NoRoom,
+    TooLong,
+    check_room,
+    comes_packed,
+    drop_pieces,
+    take_file,
+)
 from viewer.templates import page
 from viewer.uploads import (
-    LONGEST_NOTE,
     TAKEN,
     Opened,
     Refused,
     check_limits,
-    on_one_line,
     opened,
+    still_open,
     take_click,
     upload_page,
-    words_of,
 )
+from viewer.uploadwords import LONGEST_NOTE, on_one_line, words_of
 from viewer.visit import HOUSE, require_same_origin
 
 _FIELDS = frozenset({"reviewers", "subject", "note"})
@@ -41,7 +49,7 @@ async def take_form(request: web.Request) -> web.Response:
     typed: dict[str, str] = {}
     try:
         _check_form(request)
-        with request.app[PLACES].place(found.upload.id):
+        with request.app[PLACES].place(found.upload):
             async with asyncio.timeout(LONGEST_FORM):
                 await _read(request, found, typed)
         sentence = await take_click(request, found, words_of(typed))
@@ -68,8 +76,7 @@ def _check_form(request: web.Request) -> None:
     settings = request.app[HOUSE].settings
     if request.content_type != "multipart/form-data":
         raise Refused(_UNREADABLE, 415)
-    packed = request.headers.get("Content-Encoding", "identity") != "identity"
-    if request.content_length is None or packed:
+    if request.content_length is None or comes_packed(request):
         raise Refused(_UNREADABLE, 411)
     if request.content_length > settings.max_mail_bytes + _ROOM:
         limit = number(settings.max_mail_mb)
@@ -99,10 +106,18 @@ async def _take_file(request: web.Request, found: Opened, part: BodyPartReader, 
     house, upload_id = request.app[HOUSE], found.upload.id
     async with house.database.read() as connection:
         key = await house.upload_key(connection, upload_id)
-    pieces = await take_file(house, key, upload_id, part.read_chunk)
+        files = await uploads.files_of(connection, upload_id)
+    check_limits(house, files, 0)
+    most = house.settings.max_mail_bytes - sum(file.size for file in files)
+    try:
+        pieces = await take_file(house, key, upload_id, part.read_chunk, most)
+    except TooLong:
+        check_limits(house, files, most + 1)
+        raise
     size = sum(piece["size"] for piece in pieces)
     try:
         async with house.database.write() as connection:
+            await still_open(house, connection, found)
             check_limits(house, await uploads.files_of(connection, upload_id), size)
             plain = on_one_line(name)
             await uploads.add_file(connection, upload_id, new_id(), plain, size, pieces)

@@ -25,11 +25,20 @@ from store.uploads import (
     UploadFile,
 )
 from viewer.languages import msgid, number, say, say_error
-from viewer.pieces import LONGEST_PIECE, PLACES, NoRoom, check_room, drop_pieces, take_piece
+from viewer.pieces import (
+    LONGEST_PIECE,
+    PLACES,
+    NoRoom,
+    TooLong,
+    check_room,
+    comes_packed,
+    drop_pieces,
+    take_piece,
+)
 from viewer.templates import page, words_json
+from viewer.uploadwords import LONGEST_REVIEWERS, on_one_line, words_of
 from viewer.visit import HOUSE, require_same_origin
 
-LONGEST_REVIEWERS, LONGEST_SUBJECT, LONGEST_NOTE, LONGEST_NAME = 2_000, 160, 8_000, 200
 TAKEN = msgid("Taken")
 ON_ITS_WAY = msgid("A letter with the link is on its way.")
 _CASE_ON_ITS_WAY = msgid("A letter that says what became of it is on its way.")
@@ -117,6 +126,15 @@ async def opened(request: web.Request) -> Opened:
         return await _live(house, connection, token, upload)
 
 
+async def still_open(house: House, connection: AsyncConnection, found: Opened) -> Opened:
+    """The first question of each transaction that changes something: the page may have ended since the
+    request began. Raises Gone.
+    """
+    return await _live(
+        house, connection, found.token, await uploads.find(connection, found.upload.id)
+    )
+
+
 async def _live(
     house: House, connection: AsyncConnection, token: str, upload: Upload | None
 ) -> Opened:
@@ -168,13 +186,14 @@ async def add_file(request: web.Request) -> web.Response:
     if not isinstance(name, str) or not isinstance(mark, str) or not whole or not marked:
         raise Refused("A file has a name, a size and a mark.", 400)
     assert isinstance(size, int)
+    upload_id = found.upload.id
     async with house.database.write() as connection:
-        await _live(house, connection, found.token, await uploads.find(connection, found.upload.id))
-        files = await uploads.files_of(connection, found.upload.id)
-        check_limits(house, files, size)
-        file = await uploads.add_file(connection, found.upload.id, mark, on_one_line(name), size)
+        await still_open(house, connection, found)
+        if not await uploads.is_known(connection, upload_id, mark):
+            check_limits(house, await uploads.files_of(connection, upload_id), size)
+        file = await uploads.add_file(connection, upload_id, mark, on_one_line(name), size)
         # Last: of a file that was added before, nothing more is to come.
-        check_room(house, size - file.received)
+        check_room(house, file.size - file.received)
     return _json(_shown(file), 201)
 
 
@@ -186,11 +205,13 @@ async def take_bytes(request: web.Request) -> web.Response:
     _check_piece(request, file)
     async with house.database.read() as connection:
         key = await house.upload_key(connection, upload_id)
-    read = request.content.read
-    with request.app[PLACES].place(upload_id):
+    read, length = request.content.read, request.content_length or 0
+    with request.app[PLACES].place(found.upload):
         try:
             async with asyncio.timeout(LONGEST_PIECE):
-                piece = await take_piece(house, key, upload_id, read)
+                piece = await take_piece(house, key, upload_id, read, length)
+        except TooLong:
+            raise _not_as_it_is() from None
         except TimeoutError:
             raise Refused("The connection is too slow. What is here is kept.", 408) from None
     if piece is None:
@@ -208,6 +229,7 @@ async def remove_file(request: web.Request) -> web.Response:
     found, file = await _file(request)
     house = request.app[HOUSE]
     async with house.database.write() as connection:
+        await still_open(house, connection, found)
         await uploads.drop_file(connection, file)
     await drop_pieces(house, found.upload.id, file.pieces)
     return web.Response(status=303, headers={"Location": found.path})
@@ -232,8 +254,8 @@ def check_limits(house: House, files: list[UploadFile], size: int) -> None:
 def _check_piece(request: web.Request, file: UploadFile) -> None:
     """Raises Refused for a piece that cannot be the next one, before a byte of it is read."""
     length = request.content_length
-    if length is None or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refused("A piece says how long it is, and comes as it is.", 411)
+    if length is None or comes_packed(request):
+        raise _not_as_it_is()
     offset = request.headers.get("Upload-Offset", "")
     if not offset.isascii() or not offset.isdigit() or len(offset) > 15:
         raise Refused("A piece says where it begins.", 400)
@@ -248,6 +270,10 @@ def _check_piece(request: web.Request, file: UploadFile) -> None:
             least=SMALLEST_PIECE,
             most=LARGEST_PIECE,
         )
+
+
+def _not_as_it_is() -> Refused:
+    return Refused("A piece says how long it is, and comes as it is.", 411)
 
 
 async def _note(house: House, found: Opened, file: UploadFile, piece: dict[str, Any]) -> bool:
@@ -302,8 +328,7 @@ async def take_click(request: web.Request, found: Opened, words: Words) -> str:
     house, upload = request.app[HOUSE], found.upload
     now = house.clock.now()
     async with house.database.write() as connection:
-        # Asked again: of two tabs one was quicker.
-        await _live(house, connection, found.token, await uploads.find(connection, upload.id))
+        await still_open(house, connection, found)  # of two tabs one was quicker
         files = await uploads.files_of(connection, upload.id)
         _check_whole(found, files, words)
         if not await uploads.share(connection, upload.id, words, now):
@@ -336,31 +361,12 @@ def _check_whole(found: Opened, files: list[UploadFile], words: Words) -> None:
         raise Refused("There are too many reviewers. Name the others later, with ADD.", 409)
 
 
-def words_of(typed: dict[str, str]) -> Words:
-    """What was typed, without what could turn a line of a mail into another."""
-    lines = typed.get("note", "").replace("\r\n", "\n").split("\n")
-    return Words(
-        # One more than may be: too many is told, never cut off, for half an address is somebody else's.
-        on_one_line(typed.get("reviewers", ""), LONGEST_REVIEWERS + 1),
-        on_one_line(typed.get("subject", ""), LONGEST_SUBJECT),
-        "\n".join(_printable(line).rstrip() for line in lines).strip()[:LONGEST_NOTE],
-    )
-
-
-def on_one_line(text: str, longest: int = LONGEST_NAME) -> str:
-    return " ".join(_printable(text).split())[:longest]
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 # ---------------------------------------------------------------- for the script
 
 
 async def _asked(request: web.Request) -> dict[str, Any]:
     """The JSON of a request. Raises Refused: no form of another site can be sent as that type."""
-    if request.content_type != "application/json":
+    if request.content_type != "application/json" or comes_packed(request):
         raise Refused("This is asked in JSON.", 415)
     try:
         asked = await request.json()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import tokens
 from store.errors import Gone, NotFound
@@ -44,10 +45,7 @@ async def visit_of(request: web.Request) -> Visit:
         if holder is None:
             raise NotFound("There is nothing at this address. Look whether the link is complete.")
         if not holder.may_look(now):
-            owner = await labs.member(connection, holder.case.owner_id)
-            raise Gone(
-                "This link has ended. Ask {owner} for a new one.", owner=owner.name or owner.company
-            )
+            raise await _gone(connection, holder)
         secret = request.cookies.get(cookie_name(house, holder), "")
         device = await access.session_of_device(connection, secret, holder.person.id, now)
         if device and not device.satisfies(holder.case.access):
@@ -61,10 +59,30 @@ async def visit_in_session(request: web.Request) -> Visit:
     """The same, for what only an open session may have. Raises HTTPForbidden without one."""
     visit = await visit_of(request)
     if visit.session is None:
-        raise web.HTTPForbidden(text="Open the link and press the button first.\n")
+        raise _not_in()
     if request.method == "POST":
         await touch(request, visit)
     return visit
+
+
+async def require_live_link(connection: AsyncConnection, visit: Visit, now: int) -> Holder:
+    """The first question of a transaction that writes what a visitor sent.
+
+    A body may take minutes to come, and until the write another one may commit: the link has to be
+    live in this very transaction, not only when the request began. Raises Gone.
+    """
+    holder = await access.holder(connection, visit.token, Purpose.LINK)
+    if holder is None or not holder.may_look(now):
+        raise await _gone(connection, holder or visit.holder)
+    return holder
+
+
+async def require_open_session(connection: AsyncConnection, visit: Visit, now: int) -> None:
+    """The same for what only an open session may change. Raises Gone or HTTPForbidden."""
+    holder = await require_live_link(connection, visit, now)
+    known = visit.session and await access.find_session(connection, visit.session.id)
+    if not known or not known.is_awake(now) or not known.satisfies(holder.case.access):
+        raise _not_in()
 
 
 async def touch(request: web.Request, visit: Visit) -> None:
@@ -117,3 +135,14 @@ def cookie_name(house: House, holder: Holder) -> str:
     """One cookie a person of a case: two links in one browser do not disturb each other."""
     prefix = "__Host-" if house.settings.secure else ""
     return f"{prefix}scanpost-{holder.person.id[:10]}"
+
+
+def _not_in() -> web.HTTPForbidden:
+    return web.HTTPForbidden(text="Open the link and press the button first.\n")
+
+
+async def _gone(connection: AsyncConnection, holder: Holder) -> Gone:
+    owner = await labs.member(connection, holder.case.owner_id)
+    return Gone(
+        "This link has ended. Ask {owner} for a new one.", owner=owner.name or owner.company
+    )

@@ -46,6 +46,7 @@ async def check_picture(house: House, children: Children, remark_id: str) -> boo
                 loaded = inputs.enter_context(await run(plain, house, key, sent))
                 _, (preview, copy) = await children.run("prepare_photo", [loaded], 2)
     except (ScanRefused, ChildLost, NotFound):
+        await run(house.blobs.delete, sent)  # nobody will look at it again
         return False  # the words are worth more than the picture
     with preview, copy:
         await run(seal_result, house, key, checked, copy)

@@ -181,6 +181,7 @@ async def open_session(
             created_at=now if since is None else since,
             last_seen_at=now,
             proof=proof,
+            opened_at=now,
         )
     )
 
@@ -216,8 +217,13 @@ async def end_session(connection: AsyncConnection, session_id: str, now: int) ->
 
 
 async def touch_session(connection: AsyncConnection, session_id: str, now: int) -> None:
-    change = sa.update(sessions).where(sessions.c.id == session_id).values(last_seen_at=now)
-    await connection.execute(change)
+    """Notes that a session is in use. One that was ended or lulled meanwhile stays so: a request that
+    had read it before must not wake it behind the owner's back.
+    """
+    change = sa.update(sessions).where(
+        sessions.c.id == session_id, sessions.c.ended_at.is_(None), sessions.c.last_seen_at > 0
+    )
+    await connection.execute(change.values(last_seen_at=now))
 
 
 async def end_sessions(connection: AsyncConnection, person_id: str, now: int) -> None:

@@ -31,8 +31,8 @@ def _text(name: str) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=False, default="")
 
 
-def _time(name: str, *, null: bool = False) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger, nullable=null)
+def _time(name: str, *, null: bool = False, index: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=null, index=index)
 
 
 def _count(name: str) -> sa.Column[int]:
@@ -45,8 +45,7 @@ def _flag(name: str, *, default: bool) -> sa.Column[bool]:
 
 def _work() -> list[sa.Column[int]]:
     """The columns by which the sweep knows a row."""
-    due: sa.Column[int] = sa.Column("due_at", sa.BigInteger, nullable=True, index=True)
-    return [due, _count("attempt"), _count("failures")]
+    return [_time("due_at", null=True, index=True), _count("attempt"), _count("failures")]
 
 
 labs = sa.Table("labs", metadata, _id(), _text("name"), _time("created_at"))
@@ -305,6 +304,7 @@ sessions = sa.Table(
     _time("ended_at", null=True),
     _time("viewed_at", null=True),
     _text("proof"),
+    _time("opened_at"),  # on this device; created_at is that of the first session it goes on from
 )
 
 # Somebody asked to be let in on another device: by a mailed code, or by a picture to scan.

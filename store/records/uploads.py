@@ -107,6 +107,12 @@ async def file_of(connection: AsyncConnection, upload_id: str, number: int) -> U
     return UploadFile.of(row) if row else None
 
 
+async def is_known(connection: AsyncConnection, upload_id: str, mark: str) -> bool:
+    """Whether a file was announced under this mark."""
+    question = sa.select(upload_files.c.id).where(upload_files.c.id == _file_id(upload_id, mark))
+    return (await connection.execute(question)).first() is not None
+
+
 async def add_file(
     connection: AsyncConnection,
     upload_id: str,
@@ -120,7 +126,7 @@ async def add_file(
     Args:
         mark: names the file for whoever asks again because the answer was lost.
     """
-    file_id = derived_id("upload file", f"{upload_id}|{mark}")
+    file_id = _file_id(upload_id, mark)
     known = [one for one in await files_of(connection, upload_id) if one.id == file_id]
     if known:
         return known[0]
@@ -199,6 +205,10 @@ async def _end(connection: AsyncConnection, which: sa.ColumnElement[bool], now: 
     change = sa.update(uploads).where(which, uploads.c.state == UploadState.OPEN)
     blank = Words().__dict__
     await connection.execute(change.values(state=UploadState.OVER, **blank, **_due(now)))
+
+
+def _file_id(upload_id: str, mark: str) -> str:
+    return derived_id("upload file", f"{upload_id}|{mark}")
 
 
 def _due(now: int) -> dict[str, Any]:

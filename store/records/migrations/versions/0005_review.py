@@ -48,6 +48,9 @@ def _widen_people() -> None:
         table.add_column(sa.Column("locked_until", sa.BigInteger(), nullable=True))
     with op.batch_alter_table("sessions") as table:
         table.add_column(sa.Column("proof", sa.Text(), nullable=False, server_default="click"))
+        table.add_column(
+            sa.Column("opened_at", sa.BigInteger(), nullable=False, server_default="0")
+        )
 
 
 def _widen_remarks() -> None:
