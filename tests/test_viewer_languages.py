@@ -24,6 +24,10 @@ from viewer import languages
 from viewer.languages import ENGLISH, LANGUAGES, LOCALE, Speech, accepted
 
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
+LONG = bool(os.environ.get("SCANPOST_LONG_RUNS"))
+# In a browser: one language that runs long, one in other letters; `make judges` looks at all.
+LOOKED_AT = TRANSLATED if LONG else ["de"]
+SIZES = [("de", 360), ("zh", 390), ("es", 360), ("de", 1440)]
 SUBJECT = f"{KIM} C-1042 crown #30"
 # These stand where there is little room.
 BUTTONS = (
@@ -299,7 +303,7 @@ async def fits(page: Page, name: str) -> None:
         await page.screenshot(path=Path(SEEN) / f"{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize(("code", "width"), [("de", 360), ("zh", 390), ("es", 360), ("de", 1440)])
+@pytest.mark.parametrize(("code", "width"), SIZES if LONG else SIZES[:2])
 async def test_the_review_page_speaks_and_fits(
     running: Running, chromium: Browser, axe: Path, code: str, width: int
 ) -> None:
@@ -363,7 +367,7 @@ async def english_again(chromium: Browser, link: str) -> bool:
     return page.url == f"{link}?lang=en" and said == "Send"
 
 
-@pytest.mark.parametrize("code", ["de", "zh"])
+@pytest.mark.parametrize("code", ["de", "zh"] if LONG else ["zh"])
 async def test_the_owners_pages_speak_too(
     running: Running, chromium: Browser, axe: Path, code: str
 ) -> None:
@@ -402,7 +406,7 @@ async def small_phone(browser: Browser, axe: Path, code: str, **options: bool) -
     return context
 
 
-@pytest.mark.parametrize("code", TRANSLATED)
+@pytest.mark.parametrize("code", LOOKED_AT)
 async def test_the_ways_in_and_out_speak(
     running: Running, chromium: Browser, axe: Path, code: str
 ) -> None:
@@ -463,7 +467,7 @@ async def test_the_ways_in_and_out_speak(
     await context.close()
 
 
-@pytest.mark.parametrize("code", TRANSLATED)
+@pytest.mark.parametrize("code", LOOKED_AT)
 async def test_the_upload_page_speaks(
     running: Running, chromium: Browser, axe: Path, tmp_path: Path, code: str
 ) -> None:

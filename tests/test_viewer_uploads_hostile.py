@@ -70,11 +70,11 @@ async def test_bytes_that_are_not_what_was_announced_are_refused(
     where = f"/files/{file}"
     await line.post(where, "Upload-Offset: 0", *headers, method="PATCH", length=len(packed))
     line.writer.write(packed)
-    assert (await line.answer())[0] == 411
+    assert (await line.answer())[0] == 415
     form = brotli.compress(FILE + bytes(3 << 20) + b"\r\n--XX--\r\n")
     await line.post_form(*headers, length=len(form))
     line.writer.write(form)
-    assert (await line.answer())[0] == 411
+    assert (await line.answer())[0] == 415
     asked = brotli.compress(b'{"name": "b.stl", "size": 1, "mark": "b"}')
     json = "Content-Type: application/json"
     await line.post("/files", json, *headers, length=len(asked))

@@ -163,7 +163,7 @@ async def test_killed_mesh_children_are_tried_again(service: Service, inbox: Inb
     assert killed, "no child was ever caught at work"
 
 
-@pytest.mark.parametrize("group", [False, True], ids=["process", "group"])
+@pytest.mark.parametrize("group", [False, True] if LONG else [True])
 async def test_sigterm_stops_cleanly_and_the_next_start_goes_on(
     service: Service, inbox: Inbox, *, group: bool
 ) -> None:
