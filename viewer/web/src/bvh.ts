@@ -27,7 +27,7 @@ export interface Hit {
 type Triple = readonly [number, number, number];
 
 /** Few enough that a leaf is cheap to try, many enough that the tree is small beside its triangles. */
-const leafSize = 12;
+const leafSize = 16;
 const deepest = 64;
 
 /** Builds the tree, and puts the triangles into its order: leaf after leaf. */
@@ -43,7 +43,6 @@ export function buildTree({ positions, corners }: Triangles): Tree {
     const [from, to, parent, depth] = waiting.pop()!;
     const node = tree.add();
     if (parent >= 0) tree.nodes[parent * 2] = node;
-    setBox(tree.boxes, node * 6, positions, corners, order, from, to);
     const split = to - from > leafSize && depth < deepest ? divide(middles, order, from, to) : from;
     if (split <= from || split >= to) {
       tree.nodes[node * 2] = from;
@@ -53,7 +52,9 @@ export function buildTree({ positions, corners }: Triangles): Tree {
     waiting.push([split, to, node, depth + 1], [from, split, -1, depth + 1]);
   }
   putInOrder(corners, order);
-  return tree.cut();
+  const grown = tree.cut();
+  setBoxes(grown, positions, corners);
+  return grown;
 }
 
 /** Nodes as they are added; their memory doubles when it is full, and is cut to size at the end. */
@@ -179,19 +180,9 @@ function middlesOf(positions: Float32Array, corners: Uint32Array): Float32Array 
 
 /** Sorts a run of triangles to both sides of the middle of its longest axis; returns where they part. */
 function divide(middles: Float32Array, order: Uint32Array, from: number, to: number): number {
-  const low = [Infinity, Infinity, Infinity];
-  const high = [-Infinity, -Infinity, -Infinity];
-  for (let i = from; i < to; i++) {
-    const at = order[i]! * 3;
-    for (let axis = 0; axis < 3; axis++) {
-      const value = middles[at + axis]!;
-      if (value < low[axis]!) low[axis] = value;
-      if (value > high[axis]!) high[axis] = value;
-    }
-  }
-  const spans = low.map((value, axis) => high[axis]! - value);
-  const axis = spans.indexOf(Math.max(...spans));
-  const middle = (low[axis]! + high[axis]!) / 2;
+  // A thousand of a million tell where the middle is; where they are all in one place, every one is asked.
+  const sampled = span(middles, order, from, to, Math.max(1, (to - from) >> 10));
+  const { axis, middle } = sampled.size ? sampled : span(middles, order, from, to, 1);
   let left = from;
   let right = to - 1;
   while (left <= right) {
@@ -205,32 +196,67 @@ function divide(middles: Float32Array, order: Uint32Array, from: number, to: num
   return left;
 }
 
-function setBox(
+/** The longest axis of every `step`th middle, how long it is, and its own middle. */
+function span(
+  middles: Float32Array,
+  order: Uint32Array,
+  from: number,
+  to: number,
+  step: number,
+): { readonly axis: number; readonly size: number; readonly middle: number } {
+  let [x0, y0, z0, x1, y1, z1] = [Infinity, Infinity, Infinity, -Infinity, -Infinity, -Infinity];
+  for (let i = from; i < to; i += step) {
+    const at = order[i]! * 3;
+    const x = middles[at]!;
+    const y = middles[at + 1]!;
+    const z = middles[at + 2]!;
+    if (x < x0) x0 = x;
+    if (x > x1) x1 = x;
+    if (y < y0) y0 = y;
+    if (y > y1) y1 = y;
+    if (z < z0) z0 = z;
+    if (z > z1) z1 = z;
+  }
+  const sizes = [x1 - x0, y1 - y0, z1 - z0];
+  const size = Math.max(...sizes);
+  const axis = sizes.indexOf(size);
+  return { axis, size, middle: [x0 + x1, y0 + y1, z0 + z1][axis]! / 2 };
+}
+
+/** From the last node to the first, so that both children are known before their parent. */
+function setBoxes({ boxes, nodes }: Tree, positions: Float32Array, corners: Uint32Array): void {
+  for (let node = nodes.length / 2 - 1; node >= 0; node--) {
+    const count = nodes[node * 2 + 1]!;
+    const first = nodes[node * 2]!;
+    if (count) setLeaf(boxes, node * 6, positions, corners, first * 3, (first + count) * 3);
+    else join(boxes, node * 6, (node + 1) * 6, first * 6);
+  }
+}
+
+function setLeaf(
   boxes: Float32Array,
   place: number,
   positions: Float32Array,
   corners: Uint32Array,
-  order: Uint32Array,
   from: number,
   to: number,
 ): void {
-  let [x0, y0, z0, x1, y1, z1] = [Infinity, Infinity, Infinity, -Infinity, -Infinity, -Infinity];
-  for (let i = from; i < to; i++) {
-    const corner = order[i]! * 3;
-    for (let k = corner; k < corner + 3; k++) {
-      const at = corners[k]! * 3;
-      const x = positions[at]!;
-      const y = positions[at + 1]!;
-      const z = positions[at + 2]!;
-      if (x < x0) x0 = x;
-      if (x > x1) x1 = x;
-      if (y < y0) y0 = y;
-      if (y > y1) y1 = y;
-      if (z < z0) z0 = z;
-      if (z > z1) z1 = z;
+  boxes.fill(Infinity, place, place + 3).fill(-Infinity, place + 3, place + 6);
+  for (let k = from; k < to; k++) {
+    const at = corners[k]! * 3;
+    for (let axis = 0; axis < 3; axis++) {
+      const value = positions[at + axis]!;
+      if (value < boxes[place + axis]!) boxes[place + axis] = value;
+      if (value > boxes[place + 3 + axis]!) boxes[place + 3 + axis] = value;
     }
   }
-  boxes.set([x0, y0, z0, x1, y1, z1], place);
+}
+
+function join(boxes: Float32Array, place: number, one: number, other: number): void {
+  for (let axis = 0; axis < 3; axis++) {
+    boxes[place + axis] = Math.min(boxes[one + axis]!, boxes[other + axis]!);
+    boxes[place + 3 + axis] = Math.max(boxes[one + 3 + axis]!, boxes[other + 3 + axis]!);
+  }
 }
 
 function meetsBox(

@@ -79,16 +79,26 @@ export class Loading {
     const parts = this.coarse(detail).sort((one, other) => precedence(one) - precedence(other));
     const total = bytesOf(parts, detail);
     const failures: Failures = new Map();
-    let before = 0;
+    const received = new Map<Part, number>();
+    const fetch = (part: Part) =>
+      this.fetch(part, detail, (bytes) => {
+        received.set(part, bytes);
+        const sum = [...received.values()].reduce((all, one) => all + one, 0);
+        this.line.say("loading", words.loadingFull(progress(sum, total)));
+      });
     this.line.hush("quality");
-    for (const part of parts) {
-      const tell = (received: number) =>
-        this.line.say("loading", words.loadingFull(progress(before + received, total)));
-      tell(0);
-      const failure = await this.bring(part, detail, tell);
+    let coming = parts[0] && fetch(parts[0]);
+    for (const [place, part] of parts.entries()) {
+      const file = await coming!;
+      if (isFinal(file)) {
+        failures.set(part, file);
+        break;
+      }
+      // The next one is on its way while this one is prepared and drawn.
+      const next = parts[place + 1];
+      coming = next && fetch(next);
+      const failure = await this.show(part, detail, file);
       if (failure) failures.set(part, failure);
-      if (failure && isFinal(failure)) break;
-      before += part.scan[`${detail}_bytes`];
     }
     this.line.hush("loading");
     this.line.hush("failure");
@@ -108,17 +118,34 @@ export class Loading {
     detail: Detail,
     received: (bytes: number) => void,
   ): Promise<DownloadFailure | undefined> {
-    const { scan } = part;
+    return this.show(part, detail, await this.fetch(part, detail, received));
+  }
+
+  /** A file's bytes, or why they did not come. */
+  private async fetch(
+    { scan }: Part,
+    detail: Detail,
+    received: (bytes: number) => void,
+  ): Promise<ArrayBuffer | DownloadFailure> {
+    const retrying = () => this.line.say("loading", words.retrying);
     try {
-      const bytes = await download(scan[detail], {
-        received,
-        retrying: () => this.line.say("loading", words.retrying),
-      });
-      const surface = await readSurface(bytes);
-      part.show(surface, scan[detail] === scan.full ? "full" : detail);
-      return undefined;
+      return await download(scan[detail], { received, retrying });
     } catch (error) {
       return error instanceof DownloadError ? error.reason : "content";
+    }
+  }
+
+  private async show(
+    part: Part,
+    detail: Detail,
+    file: ArrayBuffer | DownloadFailure,
+  ): Promise<DownloadFailure | undefined> {
+    if (typeof file === "string") return file;
+    try {
+      part.show(await readSurface(file), part.scan[detail] === part.scan.full ? "full" : detail);
+      return undefined;
+    } catch {
+      return "content";
     }
   }
 
@@ -149,7 +176,7 @@ export class Loading {
 }
 
 /** The link or this visit is over: no other file would come either. */
-function isFinal(failure: DownloadFailure): boolean {
+function isFinal(failure: ArrayBuffer | DownloadFailure): failure is "ended" | "locked" {
   return failure === "ended" || failure === "locked";
 }
 

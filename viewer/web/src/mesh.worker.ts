@@ -19,8 +19,7 @@ addEventListener("message", ({ data }: MessageEvent<ArrayBuffer>) => void answer
 async function answer(bytes: ArrayBuffer): Promise<void> {
   try {
     const model = await readGlb(bytes);
-    const relieved = await relief(model);
-    tell({ model, relief: relieved, tree: buildTree(model) });
+    tell({ model, relief: relief(model), tree: buildTree(model) });
   } catch {
     tell(undefined);
   }

@@ -1,7 +1,6 @@
 /**
  * What makes bare triangles look like a scan: normals, and how deep each vertex lies in a hollow.
  * Our GLBs carry neither; both are cheap here and would be most of the bytes on the wire.
- * The work goes in slices, so that whoever does it stays ready for a finger.
  */
 
 import type { Triangles } from "./bvh";
@@ -13,24 +12,16 @@ export interface Relief {
   readonly hollow: Uint8Array;
 }
 
-export async function relief({ positions, corners }: Triangles): Promise<Relief> {
+export function relief({ positions, corners }: Triangles): Relief {
   const normals = new Float32Array(positions.length);
-  await overTriangles(corners, (from, to) => addFaceNormals(positions, corners, from, to, normals));
+  addFaceNormals(positions, corners, normals);
   normalise(normals);
-  return { normals, hollow: await hollowness(positions, corners, normals) };
+  return { normals, hollow: hollowness(positions, corners, normals) };
 }
 
-const sliceTriangles = 100_000;
-
 /** Sums each triangle's normal, longer for a larger one, into its three corners. */
-function addFaceNormals(
-  p: Float32Array,
-  corners: ArrayLike<number>,
-  from: number,
-  to: number,
-  normals: Float32Array,
-): void {
-  for (let i = from; i < to; i += 3) {
+function addFaceNormals(p: Float32Array, corners: Uint32Array, normals: Float32Array): void {
+  for (let i = 0; i < corners.length; i += 3) {
     const a = corners[i]! * 3;
     const b = corners[i + 1]! * 3;
     const c = corners[i + 2]! * 3;
@@ -70,38 +61,30 @@ const hollowBegins = 0.12;
 const hollowEnds = 2.2;
 
 /** How hollow the surface is at each vertex, 0 to 255: fissures, margins and gaps between teeth. */
-async function hollowness(
-  positions: Float32Array,
-  corners: ArrayLike<number>,
-  normals: Float32Array,
-): Promise<Uint8Array> {
+function hollowness(positions: Float32Array, corners: Uint32Array, normals: Float32Array): Uint8Array {
   const count = positions.length / 3;
   let curvature = new Float32Array(count);
   const edges = new Float32Array(count);
-  await overTriangles(corners, (from, to) => {
-    for (let i = from; i < to; i += 3) {
-      for (let side = 0; side < 3; side++) {
-        const a = corners[i + side]!;
-        const b = corners[i + ((side + 1) % 3)]!;
-        addBend(positions, normals, a, b, curvature);
-        edges[a]! += 1;
-        edges[b]! += 1;
-      }
+  for (let i = 0; i < corners.length; i += 3) {
+    for (let side = 0; side < 3; side++) {
+      const a = corners[i + side]!;
+      const b = corners[i + ((side + 1) % 3)]!;
+      addBend(positions, normals, a, b, curvature);
+      edges[a]! += 1;
+      edges[b]! += 1;
     }
-  });
+  }
   for (let v = 0; v < count; v++) curvature[v]! /= edges[v] || 1;
   for (let pass = 0; pass < smoothings; pass++) {
     const sums = new Float32Array(count);
-    await overTriangles(corners, (from, to) => {
-      for (let i = from; i < to; i += 3) {
-        const a = corners[i]!;
-        const b = corners[i + 1]!;
-        const c = corners[i + 2]!;
-        sums[a]! += curvature[b]! + curvature[c]!;
-        sums[b]! += curvature[c]! + curvature[a]!;
-        sums[c]! += curvature[a]! + curvature[b]!;
-      }
-    });
+    for (let i = 0; i < corners.length; i += 3) {
+      const a = corners[i]!;
+      const b = corners[i + 1]!;
+      const c = corners[i + 2]!;
+      sums[a]! += curvature[b]! + curvature[c]!;
+      sums[b]! += curvature[c]! + curvature[a]!;
+      sums[c]! += curvature[a]! + curvature[b]!;
+    }
     for (let v = 0; v < count; v++) sums[v] = (curvature[v]! + sums[v]! / (edges[v] || 1)) / 2;
     curvature = sums;
   }
@@ -130,20 +113,4 @@ function addBend(
   const scale = 2 / (x * x + y * y + z * z || 1);
   curvature[a]! += scale * (n[i]! * x + n[i + 1]! * y + n[i + 2]! * z);
   curvature[b]! -= scale * (n[j]! * x + n[j + 1]! * y + n[j + 2]! * z);
-}
-
-async function overTriangles(
-  corners: ArrayLike<number>,
-  work: (from: number, to: number) => void,
-): Promise<void> {
-  const step = sliceTriangles * 3;
-  for (let from = 0; from < corners.length; from += step) {
-    work(from, Math.min(from + step, corners.length));
-    if (from + step < corners.length) await aBreath();
-  }
-}
-
-/** Lets the browser handle what has come in meanwhile. */
-function aBreath(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
 }

@@ -80,7 +80,7 @@ export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
   try {
     if (bytes.byteLength <= smallBytes) {
       const model = await readGlb(bytes);
-      return new Surface(model, await relief(model));
+      return new Surface(model, relief(model));
     }
     return await madeBeside(bytes);
   } catch (error) {
