@@ -170,7 +170,15 @@ async def review(
     opened.on("page", watch.over)
     page = await enter(opened, shared.owners if owner else shared.reviewers)
     await reaches(page, state)
+    if state == "full":
+        await at_rest(page)
     return Review(shared, opened, page, watch)
+
+
+FINELY = """(() => {
+  const canvas = document.querySelector(".stage canvas:not(.overlay)");
+  return canvas.width === 2 * canvas.clientWidth;
+})()"""
 
 
 async def reaches(page: Page, *states: str) -> None:
@@ -180,7 +188,9 @@ async def reaches(page: Page, *states: str) -> None:
 
 
 async def fully_drawn(page: Page) -> None:
+    """Waits for full detail, and for the fine picture that follows the rough one where a processor draws."""
     await reaches(page, "full")
+    await at_rest(page)
 
 
 async def values(page: Page) -> dict[str, Any]:
@@ -195,6 +205,12 @@ async def values(page: Page) -> dict[str, Any]:
 async def picture(page: Page) -> np.ndarray:
     png = await page.locator(CANVAS).screenshot()
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+async def at_rest(page: Page) -> np.ndarray:
+    """The fine picture that follows the rough one, once nothing moves any more."""
+    await until(lambda: page.evaluate(FINELY), "a fine picture")
+    return await picture(page)
 
 
 def differing(one: np.ndarray, other: np.ndarray) -> float:

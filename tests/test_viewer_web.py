@@ -49,9 +49,11 @@ ROBOTS = [
 
 @pytest.fixture
 async def web() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without a memory: it sends only the cookies that a test gives it."""
+    """A client without a memory, that unpacks nothing: it sends only what a test gives it."""
     async with aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
     ) as client:
         yield client
 
@@ -240,6 +242,24 @@ async def test_visits_of_robots_change_nothing_and_the_link_still_opens(
     cookie = await enter(running, web, link)
     async with web.get(link, headers=cookie) as answer:
         assert "C-1042" in await answer.text()
+
+
+async def test_the_page_travels_packed_to_whoever_unpacks_it(
+    running: Running, web: aiohttp.ClientSession
+) -> None:
+    _, link = await share(running)
+    cookie = await enter(running, web, link)
+    bodies = {}
+    for offer in ("gzip, deflate, br", "gzip;q=0", "identity"):
+        async with web.get(link, headers=cookie | {"Accept-Encoding": offer}) as answer:
+            assert {"Accept-Language", "Accept-Encoding"} <= set(answer.headers["Vary"].split(", "))
+            assert answer.headers["Cache-Control"] == "no-store"
+            packed = answer.headers.get("Content-Encoding") == "gzip"
+            assert packed == (offer == "gzip, deflate, br")
+            bodies[offer] = await answer.read()
+    small, *plain = bodies.values()
+    assert len(small) < len(plain[0]) / 3
+    assert all(b"C-1042" in body for body in [gzip.decompress(small), *plain])
 
 
 async def test_unknown_and_dead_links_are_the_same_plain_page(
@@ -448,12 +468,14 @@ async def test_pages_are_kept_by_no_cache_and_meshes_for_good_in_this_browser_on
     [version] = case["versions"]
     for address in (version["scans"][0]["preview"], version["scans"][0]["full"]):
         assert "?v=" in address
-        async with web.get(running.url + address, headers=cookie) as answer:
+        asked = cookie | {"Accept-Encoding": "br"}
+        async with web.get(running.url + address, headers=asked) as answer:
             assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
             assert answer.headers["Content-Encoding"] == "br"
             assert brotli.decompress(await answer.read()).startswith(b"glTF")
     for address in (version["poster"], version["views"][5]["url"]):
-        async with web.get(running.url + address, headers=cookie) as answer:
+        asked = cookie | {"Accept-Encoding": "br"}
+        async with web.get(running.url + address, headers=asked) as answer:
             assert answer.headers["Cache-Control"] == "private, max-age=604800, immutable"
             assert (await answer.read())[8:12] == b"WEBP"
     for path in ("", "/v/1/scan/1/download"):

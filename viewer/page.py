@@ -12,6 +12,7 @@ from store.records import access, audit, cases, labs, marks, outbox, owners, rem
 from store.states import PersonKind, Reason, ScanState
 from viewer.languages import moment, say
 from viewer.remarks import remarks_for
+from viewer.static_files import accepts
 from viewer.templates import json_for_script, page, words_json
 from viewer.visit import (
     HOUSE,
@@ -30,9 +31,14 @@ MOST_VERSIONS = 5  # that the page shows; the newest
 async def case_page(request: web.Request, visit: Visit) -> web.Response:
     async with request.app[HOUSE].database.read() as connection:
         shown = await _case_values(connection, visit)
-    return page(
+    answer = page(
         "viewer", case=shown, case_json=json_for_script(shown), words_json=words_json("app.js")
     )
+    answer.headers["Vary"] += ", Accept-Encoding"
+    # What else the page says cannot be guessed from its size: nothing of a request is repeated in it.
+    if accepts(request, "gzip"):
+        answer.enable_compression(web.ContentCoding.gzip)
+    return answer
 
 
 async def count_view(request: web.Request) -> web.Response:

@@ -27,11 +27,13 @@ from tests.reviewing import (
     VIEWS,
     WATCH_POLICY,
     Watch,
+    at_rest,
     degrees,
     differing,
     enter,
     fully_drawn,
     picture,
+    reaches,
     scans,
     share,
     until,
@@ -180,6 +182,48 @@ async def test_scans_hide_show_and_fade(running: Running, chromium: Browser) -> 
     await context.close()
 
 
+WATCH_WIDTHS = """
+window.widths = [];
+new MutationObserver(() => {
+  const canvas = document.querySelector(".stage canvas.drawn:not(.overlay)");
+  if (canvas) window.widths.push(canvas.width / canvas.clientWidth);
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["class", "width"] });
+"""
+A_CARD = """
+const asked = WebGL2RenderingContext.prototype.getParameter;
+WebGL2RenderingContext.prototype.getParameter = function (name) {
+  return name === 0x9246 ? "ANGLE (NVIDIA, GeForce RTX 3060)" : asked.call(this, name);
+};
+"""
+SMOOTH = """(() => {
+  const canvas = document.querySelector(".stage canvas.drawn:not(.overlay)");
+  return canvas.getContext("webgl2").getContextAttributes().antialias;
+})()"""
+
+
+async def test_a_processor_draws_roughly_first_and_finely_at_rest_a_card_smoothly_at_once(
+    running: Running, chromium: Browser
+) -> None:
+    shared = await share(running)
+    context = await chromium.new_context(**SMALL)
+    await context.add_init_script(WATCH_WIDTHS)
+    page = await enter(context, shared.reviewers)
+    await fully_drawn(page)
+    widths = await page.evaluate("window.widths")
+    assert (widths[0], widths[-1]) == (1, 2)
+    assert not await page.evaluate(SMOOTH)
+    await page.keyboard.press("3")
+    await until(lambda: page.evaluate("window.widths.at(-2) === 1"), "rough while it turns")
+    await until(lambda: page.evaluate("window.widths.at(-1) === 2"), "fine again")
+
+    await context.add_init_script(A_CARD)
+    await page.reload()
+    await reaches(page, "full")
+    assert set(await page.evaluate("window.widths")) == {1}
+    assert await page.evaluate(SMOOTH)
+    await context.close()
+
+
 @pytest.mark.parametrize("turned", [False, True], ids=["z-up", "y-up-turned-by-30-degrees"])
 async def test_standard_views_follow_the_jaws_however_the_scanner_placed_them(
     running: Running, chromium: Browser, turned: bool
@@ -272,7 +316,7 @@ async def test_fingers_turn_the_picture_and_leave_the_page_where_it_is(
     for step in range(1, 9):
         await touch("touchMove", (x - 30 - step * 8, y), (x + 30 + step * 8, y))
     await touch("touchEnd")
-    before = await until_picture(page, lambda _: True, "drawn")
+    before = await at_rest(page)
     assert (await page.inner_text(".scale-length"), await bar_width(page)) != scale
     assert await page_at() == [0, 0, 1]
     # Released, it stands still.

@@ -26,6 +26,7 @@ from tests.reviewing import (
     SMALL,
     Fingers,
     a_moment,
+    at_rest,
     degrees,
     differing,
     drawn_share,
@@ -37,6 +38,7 @@ from tests.reviewing import (
     review,
     scans,
     share,
+    until,
     until_picture,
     viewpoint,
 )
@@ -80,6 +82,7 @@ async def test_on_a_phone_and_a_slow_line_there_is_soon_something_to_see(
     await context.add_init_script(NOTE_TIMES)
     page = await enter(context, shared.reviewers)
     await reaches(page, "preview", "full")
+    await until(lambda: page.evaluate("seen.drawn"), "the first frame has been noted")
     seen = await page.evaluate("seen")
     print(f"\nposter after {seen['poster']:.0f} ms, first frame after {seen['drawn']:.0f} ms")
     assert seen["poster"] < 1500 * SLACK
@@ -107,7 +110,7 @@ async def test_two_fingers_move_the_picture_and_nothing_drifts_afterwards(
 
         await fingers.drag(80, 60)
         await until_picture(page, lambda now: differing(moved, now) > 0.02, "turned")
-        turned, there = await picture(page), await viewpoint(page)
+        turned, there = await at_rest(page), await viewpoint(page)
         assert degrees(looking, there) > 10
         await a_moment(page, 1000)
         assert differing(turned, await picture(page)) == 0
@@ -135,7 +138,7 @@ async def test_a_line_lost_in_the_middle_of_a_file_is_told_and_the_file_goes_on_
     await page.goto(shared.reviewers)
     await page.click("button[type=submit]")
     await reaches(page, "preview")
-    preview = await picture(page)
+    preview = await at_rest(page)
 
     line.set_rate(1)
     begun = line.received
@@ -327,7 +330,7 @@ async def test_a_tab_that_slept_in_the_background_wakes_as_it_was(
         clock.advance(10 * MINUTE)
         await browser.send("Page.setWebLifecycleState", {"state": "active"})
         await page.bring_to_front()
-        assert differing(before, await picture(page)) == 0
+        await until_picture(page, lambda now: differing(before, now) == 0, "the same picture")
         await page.focus(CANVAS)
         await page.keyboard.press("4")
         await until_picture(page, lambda now: differing(before, now) > 0.02, "it turns")

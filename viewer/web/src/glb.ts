@@ -81,12 +81,13 @@ class Glb {
   private millimetres(accessor: number): Float32Array {
     const steps = this.unpacked(accessor) as Uint16Array;
     const [{ translation, scale }] = this.about.nodes;
-    const count = steps.length / 4;
-    const places = new Float32Array(count * 3);
-    for (let i = 0; i < count; i++) {
-      for (let axis = 0; axis < 3; axis++) {
-        places[i * 3 + axis] = steps[i * 4 + axis]! * scale[axis]! + translation[axis]!;
-      }
+    const [right, up, back] = translation;
+    const [wide, high, deep] = scale;
+    const places = new Float32Array((steps.length / 4) * 3);
+    for (let from = 0, to = 0; from < steps.length; from += 4, to += 3) {
+      places[to] = steps[from]! * wide + right;
+      places[to + 1] = steps[from + 1]! * high + up;
+      places[to + 2] = steps[from + 2]! * deep + back;
     }
     return places;
   }

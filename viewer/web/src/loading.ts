@@ -7,7 +7,7 @@
 import type { Detail } from "./case";
 import { DownloadError, type DownloadFailure, download } from "./download";
 import { list } from "./language";
-import { readSurface } from "./surfaces";
+import { expectLarge, readSurface } from "./surfaces";
 import type { Line } from "./line";
 import type { Part, Parts } from "./parts";
 import { progress, size, words } from "./words";
@@ -87,6 +87,7 @@ export class Loading {
         this.line.say("loading", words.loadingFull(progress(sum, total)));
       });
     this.line.hush("quality");
+    expectLarge();
     let coming = parts[0] && fetch(parts[0]);
     for (const [place, part] of parts.entries()) {
       const file = await coming!;

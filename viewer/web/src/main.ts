@@ -50,14 +50,14 @@ function begin(shared: Case): void {
     return;
   }
   stage.jaws.quaternion.copy(patientRotation(newest.frame));
-  stage.canvas.setAttribute("role", "application");
-  stage.canvas.setAttribute("aria-label", words.canvas(list(newest.scans.map(({ label }) => label))));
 
   const parts = new Parts([...shared.versions].reverse(), stage);
   const views = new Views(stage, parts);
   const overlay = new Overlay(stage);
   const section = new Section(stage, parts, overlay);
   const loading = connectLoading(shared, stage, parts, views, section, line);
+  parts.present(shared.version);
+  void loading.start(); // while the tools are laid out
   const versions = new Versions(shared, parts, loading, line);
   connectTools(shared, stage, parts, overlay, section, versions, loading, line);
   connectKeys(stage, views, element(".tools"));
@@ -68,8 +68,6 @@ function begin(shared: Case): void {
     const { x, y, z } = stage.viewpoint();
     stage.canvas.dataset.view = [x, y, z].map((value) => value.toFixed(7)).join(",");
   });
-  parts.present(shared.version);
-  void loading.start();
 }
 
 /** A case of photos alone, or a browser without 3D: pictures, facts, words and the decision still work. */
@@ -120,9 +118,17 @@ function connectLoading(
       drawn = true;
       stage.canvas.classList.add("drawn");
       element(".poster").hidden = true;
+      requestAnimationFrame(() => namePicture(stage.canvas, parts));
       void tellSeen(shared.seen);
     });
   });
+}
+
+/** After the first picture: a browser's first list of words takes it 7 ms. */
+function namePicture(canvas: HTMLCanvasElement, parts: Parts): void {
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", words.canvas(list(parts.all.map(({ scan }) => scan.label))));
+  canvas.tabIndex = 0;
 }
 
 function connectTools(

@@ -4,7 +4,7 @@ import {
   Color,
   DoubleSide,
   MeshBasicMaterial,
-  MeshStandardMaterial,
+  MeshLambertMaterial,
   type Texture,
 } from "three";
 
@@ -14,11 +14,9 @@ const stone = 0xe3dacb;
 /** Steps of a depth of 24 bits over two metres: a tenth of a millimetre. */
 const behindBy = 1000;
 
-export function scanMaterial(role: string): MeshStandardMaterial {
-  const material = new MeshStandardMaterial({
+export function scanMaterial(role: string): MeshLambertMaterial {
+  const material = new MeshLambertMaterial({
     color: roleColour(role),
-    roughness: 0.7,
-    metalness: 0,
     side: DoubleSide,
     forceSinglePass: true,
     // A bite was scanned from the same teeth: it lies in the jaws, and they would flicker through it.
@@ -46,7 +44,7 @@ interface Colours {
 }
 
 export function colour(
-  material: MeshStandardMaterial,
+  material: MeshLambertMaterial,
   role: string,
   { texture, vertices, map }: Colours,
 ): void {

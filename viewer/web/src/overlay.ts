@@ -3,6 +3,7 @@
  * send is the two laid on each other; for who does not see it, the same things stand in lists beside it.
  */
 
+import { finest } from "./easel";
 import type { Spot, Stage } from "./stage";
 
 export interface Pen {
@@ -50,9 +51,9 @@ export class Overlay {
   private paint(): void {
     this.waiting = 0;
     const { width, height } = this.stage.size;
-    const sharp = this.stage.canvas.width / (width || 1);
-    this.canvas.width = this.stage.canvas.width;
-    this.canvas.height = this.stage.canvas.height;
+    const sharp = Math.min(devicePixelRatio, finest);
+    this.canvas.width = Math.round(width * sharp);
+    this.canvas.height = Math.round(height * sharp);
     const context = this.canvas.getContext("2d")!;
     context.scale(sharp, sharp);
     const pen = new CanvasPen(context, width, height);

@@ -10,7 +10,7 @@ import {
   type Plane,
   Vector3,
 } from "three";
-import type { MeshStandardMaterial } from "three";
+import type { MeshLambertMaterial } from "three";
 import { type Detail, type Scan, type Version, element } from "./case";
 import { colour, depthMaterial, scanMaterial, swatch } from "./material";
 import type { Ray, Stage } from "./stage";
@@ -124,7 +124,7 @@ export class Part {
     if (shown) surface.geometry.setAttribute("color", shown);
     else surface.geometry.deleteAttribute("color");
     const texture = this.look.colours && !painted ? surface.texture : undefined;
-    colour(this.mesh.material as MeshStandardMaterial, this.scan.role, {
+    colour(this.mesh.material as MeshLambertMaterial, this.scan.role, {
       texture,
       vertices: shown !== undefined,
       map: painted !== undefined,
@@ -136,7 +136,7 @@ export class Part {
   /** Makes the stage agree with what is wanted of this part. */
   appear(): void {
     if (!this.mesh || !this.veil) return;
-    const material = this.mesh.material as MeshStandardMaterial;
+    const material = this.mesh.material as MeshLambertMaterial;
     const seeThrough = this.opaque < 1;
     if (material.transparent !== seeThrough) material.needsUpdate = true;
     material.transparent = seeThrough;

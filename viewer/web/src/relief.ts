@@ -48,10 +48,14 @@ function addFaceNormals(p: Float32Array, corners: Uint32Array, normals: Float32A
 
 function normalise(vectors: Float32Array): void {
   for (let i = 0; i < vectors.length; i += 3) {
-    const length = Math.hypot(vectors[i]!, vectors[i + 1]!, vectors[i + 2]!) || 1;
-    vectors[i]! /= length;
-    vectors[i + 1]! /= length;
-    vectors[i + 2]! /= length;
+    const x = vectors[i]!;
+    const y = vectors[i + 1]!;
+    const z = vectors[i + 2]!;
+    // Math.hypot, careful of overflow, would take ten times as long.
+    const length = Math.sqrt(x * x + y * y + z * z) || 1;
+    vectors[i] = x / length;
+    vectors[i + 1] = y / length;
+    vectors[i + 2] = z / length;
   }
 }
 

@@ -13,8 +13,8 @@ import {
   PerspectiveCamera,
   Scene,
   Vector3,
-  WebGLRenderer,
 } from "three";
+import { Easel } from "./easel";
 import {
   type Direction,
   type Pose,
@@ -50,7 +50,6 @@ interface Subject {
 
 const margin = 1.1;
 const flightMilliseconds = 150;
-const sharpest = 2;
 /** After the last movement, until the picture is drawn in full again. */
 const restAfter = 160;
 /** Milliseconds between two frames of a movement, from which on it is drawn with less detail. */
@@ -59,7 +58,7 @@ const slowFrame = 70;
 const distance = 1000;
 
 export class Stage {
-  readonly canvas = document.createElement("canvas");
+  readonly canvas: HTMLCanvasElement;
   /** Holds the scans, in their own coordinates; its rotation brings them into the patient's frame. */
   readonly jaws = new Group();
   /** With true lengths, or with depth: what is far looks smaller. */
@@ -69,7 +68,7 @@ export class Stage {
   subject: Subject = { points: () => [], meet: () => undefined, arrange: () => {} };
 
   private readonly calm = matchMedia("(prefers-reduced-motion: reduce)");
-  private readonly renderer: WebGLRenderer;
+  private readonly easel = new Easel();
   private readonly scene = new Scene();
   private readonly flat = new OrthographicCamera();
   private readonly eye = new PerspectiveCamera();
@@ -82,6 +81,8 @@ export class Stage {
   private movedAt = -Infinity;
   private drawnAt = -Infinity;
   private resting: ReturnType<typeof setTimeout> | undefined;
+  /** Nothing has moved or changed for a while: the next frame may take its time. */
+  private rested = false;
   /** This device takes too long for all the detail there is to be moved smoothly. */
   private slow = false;
 
@@ -95,9 +96,7 @@ export class Stage {
 
   /** Throws when the browser has no WebGL. */
   constructor(private readonly holder: HTMLElement) {
-    this.renderer = new WebGLRenderer({ canvas: this.canvas, antialias: true, alpha: true });
-    this.renderer.localClippingEnabled = true;
-    this.canvas.tabIndex = 0;
+    this.canvas = this.easel.canvas;
     this.canvas.addEventListener("webglcontextrestored", () => this.requestFrame());
     this.lightFromAboveLeft();
     this.scene.add(this.jaws, this.rig, this.sky);
@@ -223,7 +222,7 @@ export class Stage {
 
   /** The picture as it stands, in the pixels of the canvas: drawn anew, since WebGL keeps none. */
   capture(): HTMLCanvasElement {
-    this.draw(false);
+    this.draw(false, true);
     const copy = document.createElement("canvas");
     copy.width = this.canvas.width;
     copy.height = this.canvas.height;
@@ -265,21 +264,29 @@ export class Stage {
     const since = now - this.drawnAt;
     if (moving && since > slowFrame && since < restAfter * 4) this.slow = true;
     this.drawnAt = now;
-    this.draw(moving && this.slow);
+    const light = moving && this.slow;
+    const rough = light || (this.easel.isLaborious && !this.rested);
+    this.rested = false;
+    this.draw(light, !rough);
     for (const listener of this.frameListeners) listener(this);
     for (const listener of this.nextFrameListeners.splice(0)) listener();
     if (this.flight) this.requestFrame();
     clearTimeout(this.resting);
-    if (moving && this.slow) this.resting = setTimeout(() => this.requestFrame(), restAfter);
+    if (rough) this.resting = setTimeout(() => this.rest(), restAfter);
   }
 
-  private draw(moving: boolean): void {
+  private rest(): void {
+    this.rested = true;
+    this.requestFrame();
+  }
+
+  private draw(light: boolean, fine: boolean): void {
     this.placeCamera();
     const { quaternion } = this.camera;
     this.rig.quaternion.copy(quaternion);
     this.sky.position.set(0, 1, 0).applyQuaternion(quaternion);
-    this.subject.arrange(new Vector3(0, 0, 1).applyQuaternion(quaternion), moving);
-    this.renderer.render(this.scene, this.camera);
+    this.subject.arrange(new Vector3(0, 0, 1).applyQuaternion(quaternion), light);
+    this.easel.draw(this.scene, this.camera, fine);
   }
 
   private placeCamera(): void {
@@ -298,8 +305,7 @@ export class Stage {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.holder;
     if (!width || !height) return;
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, sharpest));
-    this.renderer.setSize(width, height);
+    this.easel.resize(width, height);
     this.flat.left = -width / 2;
     this.flat.right = width / 2;
     this.flat.top = height / 2;

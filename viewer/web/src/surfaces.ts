@@ -88,6 +88,18 @@ export async function readSurface(bytes: ArrayBuffer): Promise<Surface> {
   }
 }
 
+let expected = false;
+
+/** Has the worker come beside the first large file, and not after it. */
+export function expectLarge(): void {
+  if (expected) return;
+  expected = true;
+  const hint = document.createElement("link");
+  hint.rel = "modulepreload";
+  hint.href = workerAddress();
+  document.head.append(hint);
+}
+
 function textureOf(image: ImageBitmap): Texture {
   const texture = new Texture(image);
   texture.flipY = false;
