@@ -238,3 +238,10 @@ def test_imapclient_still_has_every_byte_formatted_for_a_log() -> None:
     assert "self._imap.debug = 5" in source_of(IMAPClient.__init__)
     assert "self._imap" in source_of(IMAPClient.__init__)
     assert "self.debug >= 4" in source_of(imaplib.IMAP4)
+
+
+def test_imapclient_still_waits_at_the_socket_and_reads_behind_it() -> None:
+    """When it looks into its reader too, `_more_lies_ready` in inbound/door/mailbox.py may go."""
+    assert "poll_func(sock, timeout)" in source_of(IMAPClient.idle_check)
+    assert "peek" not in source_of(IMAPClient)
+    assert "self.file = self.sock.makefile('rb')" in source_of(imaplib.IMAP4.open)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError
 
 from inbound.door import imap, mailbox
@@ -383,6 +385,26 @@ async def test_what_is_announced_at_the_end_of_a_search_that_did_not_see_it_is_t
     monkeypatch.setattr(mailbox.Mailbox, "look", overtaken)
     async with running_dovecot() as dovecot, door_at(house, dovecot.url()):
         await dovecot.holds(1, PROCESSED)
+    assert await states(house) == ["received"]
+
+
+async def test_what_is_announced_in_one_piece_with_the_answer_to_idle_is_taken_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, late = asyncio.get_running_loop(), [listing().as_bytes()]
+
+    def slow_to_listen(self: IMAPClient) -> None:
+        self._idle_tag = self._imap._command("IDLE")
+        while late:
+            asyncio.run_coroutine_threadsafe(dovecot.append(late.pop()), loop).result()
+            while b"EXISTS" not in self.socket().recv(4096, socket.MSG_PEEK):
+                pass
+        assert self._imap._get_response() is None
+
+    monkeypatch.setattr(IMAPClient, "idle", slow_to_listen)
+    async with running_dovecot() as dovecot, door_at(house, dovecot.url()):
+        async with asyncio.timeout(PATIENCE / 3):  # before the server says that it is still there
+            await dovecot.holds(1, PROCESSED)
     assert await states(house) == ["received"]
 
 

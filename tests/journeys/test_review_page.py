@@ -267,7 +267,7 @@ async def test_the_keyboard_alone_reaches_everything_and_does_what_the_tools_do(
     await until_looking(page, frame[1], within=0.5)
     assert await page.locator(".part-toggle[aria-pressed=true]").count() == 3
 
-    fitted = await picture(page)
+    fitted = await at_rest(page)
     await page.keyboard.press("ArrowRight")
     await until_picture(page, lambda now: differing(fitted, now) > 0.02, "turned by an arrow")
     assert degrees(await viewpoint(page), frame[1]) > 2
