@@ -41,7 +41,8 @@ bench: $(VENV)/.installed-dev
 judges: $(VENV)/.installed-dev
 	@deploy/packages.sh test
 	SCANPOST_LONG_RUNS=1 $(BIN)/python -m pytest tests/judges tests/journeys/test_rough_review.py \
-		tests/journeys/test_large_text.py tests/test_viewer_languages.py -s
+		tests/journeys/test_large_text.py tests/journeys/test_versions.py tests/journeys/test_versions_page.py \
+		tests/test_viewer_languages.py -s
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz $(SECONDS)

@@ -169,9 +169,7 @@ async def review(
     watch = Watch(running.url)
     opened.on("page", watch.over)
     page = await enter(opened, shared.owners if owner else shared.reviewers)
-    await reaches(page, state)
-    if state == "full":
-        await at_rest(page)
+    await (fully_drawn(page) if state == "full" else reaches(page, state))
     return Review(shared, opened, page, watch)
 
 
@@ -190,7 +188,7 @@ async def reaches(page: Page, *states: str) -> None:
 async def fully_drawn(page: Page) -> None:
     """Waits for full detail, and for the fine picture that follows the rough one where a processor draws."""
     await reaches(page, "full")
-    await at_rest(page)
+    await until(lambda: page.evaluate(FINELY), "a fine picture")
 
 
 async def values(page: Page) -> dict[str, Any]:
@@ -208,9 +206,16 @@ async def picture(page: Page) -> np.ndarray:
 
 
 async def at_rest(page: Page) -> np.ndarray:
-    """The fine picture that follows the rough one, once nothing moves any more."""
-    await until(lambda: page.evaluate(FINELY), "a fine picture")
-    return await picture(page)
+    """The picture once nothing moves any more, and the fine one has followed the rough one."""
+    last = await picture(page)
+
+    async def look() -> bool:
+        nonlocal last
+        before, last = last, await picture(page)
+        return bool((before == last).all()) and bool(await page.evaluate(FINELY))
+
+    await until(look, "a picture at rest")
+    return last
 
 
 def differing(one: np.ndarray, other: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, CDPSession, Page
 
 from tests.conftest import Running
 from tests.fakes import ANNA, text_of
-from tests.reviewing import CANVAS, PHONE, enter, fully_drawn, share, until_picture
+from tests.reviewing import CANVAS, PHONE, at_rest, enter, fully_drawn, share
 
 
 @dataclass
@@ -83,7 +83,7 @@ async def test_go_there_brings_the_picture_back_from_under_the_sheet(hand: Hand)
     assert await page.evaluate("scrollY") > 0
     await go.click()
     assert await page.evaluate("scrollY") == 0
-    await until_picture(page, lambda _: True, "drawn")
+    await at_rest(page)
 
 
 async def test_nothing_is_not_sent_and_words_go_with_the_decision(

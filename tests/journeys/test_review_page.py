@@ -306,7 +306,7 @@ async def test_fingers_turn_the_picture_and_leave_the_page_where_it_is(
     for step in range(1, 9):
         await touch("touchMove", (x + step * 4, y - step * 15))
     await touch("touchEnd")
-    await until_picture(page, lambda _: True, "drawn")
+    await at_rest(page)
     there = await viewpoint(page)
     assert degrees(before, there) > 20
     assert await page_at() == [0, 0, 1]

@@ -19,6 +19,7 @@ from tests.reviewing import (
     SMALL,
     Watch,
     a_moment,
+    at_rest,
     enter,
     fully_drawn,
     picture,
@@ -95,7 +96,7 @@ async def test_ten_millimetres_read_ten_and_are_there_after_a_reload(
 ) -> None:
     page = await opened(running, chromium, {"C-1042-LowerJaw.stl": plate(0)})
     await page.click("[data-view=lower]")
-    await until_picture(page, lambda _: True, "seen from above")
+    await at_rest(page)
     x, y = await middle(page)
     zoom = await pixels_per_mm(page)
     assert zoom > 8
@@ -149,7 +150,7 @@ async def test_a_shell_of_two_millimetres_measures_two_through_and_in_section(
 ) -> None:
     page = await opened(running, chromium, {"C-1042-LowerJaw.stl": box(0)})
     await page.click("[data-view=lower]")
-    await until_picture(page, lambda _: True, "seen from above")
+    await at_rest(page)
     x, y = await middle(page)
     zoom = await pixels_per_mm(page)
     await page.click("[data-tool=thickness]")
@@ -199,7 +200,7 @@ async def test_a_gap_and_an_overlap_show_their_colours_and_numbers(
     files = {"C-1042-UpperJaw.stl": upper, "C-1042-LowerJaw.stl": lower}
     page = await opened(running, chromium, files)
     await page.click("[data-view=lower]")
-    plain = await until_picture(page, lambda _: True, "seen from above")
+    plain = await at_rest(page)
     await page.click("[data-tool=contacts]")
     await page.locator(".legend").wait_for(state="visible")
     numbers = await page.locator(".legend-numbers span").all_inner_texts()
@@ -254,7 +255,7 @@ async def test_a_pin_stays_and_the_owner_gets_the_words_the_place_and_the_pictur
     watch = Watch(running.url)
     watch.over(page)
     await page.click("[data-view=lower]")
-    await until_picture(page, lambda _: True, "seen from above")
+    await at_rest(page)
     x, y = await middle(page)
     await page.click("[data-tool=pin]")
     await page.mouse.click(x, y)
@@ -300,7 +301,7 @@ async def test_go_there_shows_what_was_seen_with_its_section_and_without_what_wa
     await toggles.last.click()
     await section.click()
     await page.locator(".card-slider input").fill("250")
-    seen = await until_picture(page, lambda _: True, "half of it cut away")
+    seen = await at_rest(page)
     await page.fill("#say-text", "in the middle")
     await page.click(".say button[type=submit]")
     await page.locator(".remark-text", has_text="in the middle").wait_for()

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import hashlib
 import io
+import os
 import zipfile
 from email.message import EmailMessage
 from urllib.parse import parse_qs, urlsplit
@@ -35,6 +36,13 @@ from tests.fakes import (
 
 UPPER, LOWER = jaw_stl("upper", 1_000), jaw_stl("lower", 1_000)
 SUBJECT = f"{KIM} C-1042 crown #30"
+
+LONG = bool(os.environ.get("SCANPOST_LONG_RUNS"))
+ONLY_WORDS = [
+    "Changes: the margin is lower now",
+    "Added contact mesial",
+    "Please extend your patience\n\nAnna",
+]
 
 
 @functools.cache
@@ -295,14 +303,7 @@ async def test_a_command_beside_scans_is_obeyed_and_says_that_they_were_not_take
     assert version.number == 1
 
 
-@pytest.mark.parametrize(
-    "note",
-    [
-        "Changes: the margin is lower now",
-        "Added contact mesial",
-        "Please extend your patience\n\nAnna",
-    ],
-)
+@pytest.mark.parametrize("note", ONLY_WORDS if LONG else ONLY_WORDS[:1])
 async def test_words_that_only_look_like_commands_are_the_note(running: Running, note: str) -> None:
     answer = await shared(running)
     await running.postman.send(reply_with(answer, note, {"crown.stl": crown(0.21)}))

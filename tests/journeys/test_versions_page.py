@@ -1,5 +1,6 @@
 """Two versions on one page: the switch between them, the map of what has changed, and an old tab."""
 
+import os
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.reviewing import (
     SMALL,
     Shared,
     Watch,
+    at_rest,
     differing,
     enter,
     fully_drawn,
@@ -21,6 +23,7 @@ from tests.reviewing import (
     until_picture,
 )
 
+LONG = bool(os.environ.get("SCANPOST_LONG_RUNS"))
 BUMP = 0.21  # mm
 
 
@@ -50,7 +53,7 @@ async def test_the_versions_change_places_under_the_same_camera(
         "Design",
     ]
     await page.click("[data-view=lower]")
-    newest = await until_picture(page, lambda _: True, "version 2")
+    newest = await at_rest(page)
     await half_a_measurement(page)
     before = await page.get_attribute(".stage [role=application]", "data-view")
 
@@ -167,7 +170,7 @@ async def test_twenty_switches_leave_the_memory_where_it_was(
 
     await switch(2)
     first = await held()
-    await switch(20)
+    await switch(20 if LONG else 8)
     last = await held()
     assert last["nodes"] <= first["nodes"] + 20
     assert last["listeners"] <= first["listeners"] + 5
