@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from scanpost.compose import Server, close_house, open_house
+from store.blobs import privacy
 from store.errors import SettingsError
 from tests.conftest import Running, jaw_stl, on_s3
 from tests.fakes import ANNA, KIM, link_of, mail, text_of
@@ -66,7 +67,9 @@ async def test_mail_is_taken_while_the_bucket_is_away_and_answered_when_it_is_ba
             await asyncio.sleep(0.01)
     await running.inbox.letter("answer")
     link = link_of(await running.inbox.letter("share"))
-    assert [key.rpartition("/")[2] for key in seaweed.below(blobs_url)] == OBJECTS
+    found = [key.rpartition("/")[2] for key in seaweed.below(blobs_url)]
+    # The store may have forgotten, when it was killed, that the start's test object was deleted.
+    assert [name for name in found if not name.startswith(privacy.PROBE)] == OBJECTS
     await open_link(running, link)
     assert (await fetch(running, f"{link}/v/1/scan/1/full.glb")).startswith(b"glTF")
 
