@@ -34,12 +34,12 @@ def configure(*, as_json: bool, quiet: bool = False) -> None:
         # Asked for anew each time: whoever redirects stderr later is heard.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[library_handler(sys.stderr)])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler_for_libraries(sys.stderr)])
     # It quotes what anybody sends; what fails in earnest viewer/connections.py logs.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
-def library_handler(stream: TextIO) -> logging.Handler:
+def handler_for_libraries(stream: TextIO) -> logging.Handler:
     """What libraries say, scrubbed like our own, and no library more than a few lines a minute."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Scrubbed("%(name)s: %(message)s"))

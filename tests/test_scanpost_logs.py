@@ -23,7 +23,7 @@ def record(name: str, message: str, seconds: float = 0.0) -> logging.LogRecord:
 )  # fmt: skip
 def test_no_token_reaches_the_log(said: str) -> None:
     stream = io.StringIO()
-    logs.library_handler(stream).handle(record("asyncio", f"failed: {said}"))
+    logs.handler_for_libraries(stream).handle(record("asyncio", f"failed: {said}"))
     assert stream.getvalue().startswith("asyncio: failed")
     assert TOKEN not in stream.getvalue()
     assert logs.scrub(None, "", {"event": said})["event"].count(TOKEN) == 0
@@ -33,13 +33,13 @@ def test_a_traceback_is_scrubbed_too() -> None:
     stream = io.StringIO()
     made = record("dbos", "failed")
     made.exc_info = (ValueError, ValueError(f"/c/{TOKEN} of anna@lab.example"), None)
-    logs.library_handler(stream).handle(made)
+    logs.handler_for_libraries(stream).handle(made)
     assert "ValueError: /c/… of …@…" in stream.getvalue()
 
 
 def test_no_library_fills_the_disk() -> None:
     stream = io.StringIO()
-    handler = logs.library_handler(stream)
+    handler = logs.handler_for_libraries(stream)
     for _ in range(5_000):
         handler.handle(record("asyncio", "socket.accept() out of system resource"))
     assert stream.getvalue().count("\n") == logs.MOST_A_MINUTE
