@@ -187,6 +187,23 @@ async def test_a_line_that_stays_away_leaves_the_picture_and_a_button(
     await context.close()
 
 
+async def test_a_worker_that_does_not_come_is_a_broken_line_and_no_damaged_file(
+    running: Running, chromium: Browser
+) -> None:
+    shared = await share(running, {"upper.ply": jaws.ply_bytes(jaws.make_jaw(250_000, "upper"))})
+    context = await chromium.new_context(**SMALL)
+    await context.route("**/static/worker.*", lambda route: route.abort())
+    page = await enter(context, shared.reviewers)
+    button = page.locator(".line-action", has_text="Try again")
+    await button.wait_for()
+    assert "connection" in await page.inner_text(".line-note")
+    assert await page.locator("html").get_attribute("data-state") == "preview"
+    await context.unroute_all()
+    await button.click()
+    await fully_drawn(page)
+    await context.close()
+
+
 async def test_damaged_scans_beside_good_ones_are_told_and_the_good_ones_show(
     running: Running, chromium: Browser
 ) -> None:

@@ -132,7 +132,7 @@ export class Loading {
     try {
       return await download(scan[detail], { received, retrying });
     } catch (error) {
-      return error instanceof DownloadError ? error.reason : "content";
+      return reasonOf(error);
     }
   }
 
@@ -145,8 +145,8 @@ export class Loading {
     try {
       part.show(await readSurface(file), part.scan[detail] === part.scan.full ? "full" : detail);
       return undefined;
-    } catch {
-      return "content";
+    } catch (error) {
+      return reasonOf(error);
     }
   }
 
@@ -174,6 +174,10 @@ export class Loading {
       run: () => void this.start(),
     });
   }
+}
+
+function reasonOf(error: unknown): DownloadFailure {
+  return error instanceof DownloadError ? error.reason : "content";
 }
 
 /** The link or this visit is over: no other file would come either. */
